@@ -1,0 +1,193 @@
+"""The station on its MQTT 5 broker: status, will, commands, and the verdicts that `publisher` sends.
+
+Topics are `<prefix>/<site>/<line>/<station>/` + `verdict`, `status`, `cmd/<name>`; `docs/format.md` describes them.
+"""
+
+import json
+import logging
+import sys
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any, Self
+
+import paho.mqtt.client as mqtt
+from paho.mqtt.enums import CallbackAPIVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
+from paho.mqtt.subscribeoptions import SubscribeOptions
+
+from edge_runtime.commands import Command
+from edge_runtime.errors import BrokerError, KenpinError
+from edge_runtime.outbox import Outbox
+from edge_runtime.publisher import Publisher
+from edge_runtime.station import Station
+from edge_runtime.topics import topic_of
+
+log = logging.getLogger(__name__)
+
+STATUS_SCHEMA = "kenpin.status/1"
+KEEPALIVE_S = 15
+"""After one and a half of these without a sign of life the broker sends the will."""
+RECONNECT_S = (1, 10)
+"""First and longest pause between two attempts to reach the broker."""
+MAX_PACKET_BYTES = 64 * 1024
+"""A command is a few hundred bytes; the broker keeps larger ones away from us."""
+FAREWELL_S = 2.0
+"""How long the last status may take."""
+
+Facts = Callable[[], dict[str, Any]]
+"""What a status says beyond the state: bundle, recipe."""
+
+
+class Broker:
+    """The connection of one station. A context manager: within it the station is on line as soon as the broker is.
+
+    The broker's absence is no error here: paho tries again by itself, verdicts wait in the outbox, and one line says
+    so. paho's own thread runs the callbacks and the commands.
+    """
+
+    def __init__(self, station: Station, outbox: Outbox, commands: Mapping[str, Command], facts: Facts) -> None:
+        self._station, self._outbox, self._commands, self._facts = station, outbox, commands, facts
+        self._connected = False
+        self._complained = False
+        who = f"kenpin-{station.site}-{station.line}-{station.station}"
+        self._client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id=who, protocol=mqtt.MQTTv5)
+        self._client.reconnect_delay_set(*RECONNECT_S)
+        self._client.on_connect = self._on_connect
+        self._client.on_connect_fail = self._on_connect_fail
+        self._client.on_disconnect = self._on_disconnect
+        self._client.on_message = self._on_message
+        self._client.on_publish = self._on_publish
+        will = _json(PacketTypes.WILLMESSAGE)
+        self._client.will_set(self._topic("status"), self._status("offline"), qos=1, retain=True, properties=will)
+        self._publisher = Publisher(outbox, self._publish_verdict)
+
+    def __enter__(self) -> Self:
+        limits = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]  # paho leaves it so
+        limits.MaximumPacketSize = MAX_PACKET_BYTES
+        self._client.connect_async(self._host, self._port, KEEPALIVE_S, clean_start=True, properties=limits)
+        self._publisher.start()
+        self._client.loop_start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Say `stopped`, so that nobody takes a clean end for a fault, and leave."""
+        self._publisher.stop()
+        if self._connected:
+            try:
+                self._send_status("stopped").wait_for_publish(FAREWELL_S)
+            except (RuntimeError, ValueError) as error:  # paho's words for: the connection ended meanwhile
+                log.warning("the last status was not sent (%s)", error)
+        self._client.disconnect()
+        self._client.loop_stop()
+
+    def wake(self) -> None:
+        """Say that the outbox has a new verdict."""
+        self._publisher.wake()
+
+    def drain(self, patience_s: float, enough: Callable[[], bool] = lambda: False) -> int:
+        """Wait until all verdicts are delivered, or none was for `patience_s`, or `enough`; how many still wait."""
+        return self._publisher.drain(patience_s, enough)
+
+    def undelivered(self, waiting: int) -> BrokerError:
+        """The error that tells of `waiting` verdicts that could not be sent."""
+        why = "took no verdicts" if self._connected else "cannot be reached"
+        remedy = "start it or correct [mqtt], then run again and they are sent"
+        return BrokerError(self._host, self._port, f"{why}; {waiting} wait in {self._outbox.path}; {remedy}")
+
+    def _topic(self, leaf: str) -> str:
+        at = self._station
+        return topic_of(at.mqtt.prefix, at.site, at.line, at.station, leaf)
+
+    def _status(self, state: str) -> bytes:
+        at = self._station
+        status: dict[str, Any] = {"schema": STATUS_SCHEMA, "state": state}
+        status |= {"site": at.site, "line": at.line, "station": at.station}
+        if state != "offline":  # the will is written at the start: what it said of then would be out of date
+            status |= {"at": datetime.now(UTC).isoformat().replace("+00:00", "Z"), **self._facts()}
+        return json.dumps(status).encode()
+
+    def _send_status(self, state: str) -> mqtt.MQTTMessageInfo:
+        properties = _json(PacketTypes.PUBLISH)
+        return self._client.publish(self._topic("status"), self._status(state), 1, retain=True, properties=properties)
+
+    def _publish_verdict(self, payload: bytes) -> int:
+        return self._client.publish(self._topic("verdict"), payload, 1, properties=_json(PacketTypes.PUBLISH)).mid
+
+    # paho's callbacks, all in its thread. An exception would end that thread, so commands catch theirs.
+
+    def _on_connect(
+        self, client: mqtt.Client, _data: Any, _flags: Any, reason: ReasonCode, found: Properties | None
+    ) -> None:
+        if reason.is_failure:
+            self._complain(f"refuses the station ({reason})")
+            return
+        self._connected, self._complained = True, False
+        self._publisher.connected(getattr(found, "ReceiveMaximum", 65535), client.drop_out_messages)
+        fresh = SubscribeOptions(qos=1, retainHandling=SubscribeOptions.RETAIN_DO_NOT_SEND)  # no command twice
+        client.subscribe(self._topic("cmd/+"), options=fresh)
+        self._send_status("inspecting")
+        log.info("broker %s:%d: connected", self._host, self._port)
+
+    def _on_connect_fail(self, _client: mqtt.Client, _data: Any) -> None:
+        self._complain(f"cannot be reached ({sys.exception()})")
+
+    def _on_disconnect(self, _client: mqtt.Client, _data: Any, _flags: Any, reason: ReasonCode, _found: Any) -> None:
+        self._connected = False
+        self._publisher.disconnected()
+        if reason.is_failure:
+            self._complain(f"closed the connection ({reason})")
+
+    def _on_publish(self, _client: mqtt.Client, _data: Any, message: int, reason: ReasonCode, _found: Any) -> None:
+        self._publisher.acknowledged(message, str(reason) if reason.is_failure else None)
+
+    def _on_message(self, client: mqtt.Client, _data: Any, message: mqtt.MQTTMessage) -> None:
+        name = message.topic.removeprefix(self._topic("cmd/"))
+        answer = self._obey(name, bytes(message.payload))
+        reply_to = getattr(message.properties, "ResponseTopic", None)
+        if reply_to is None:
+            return
+        properties = _json(PacketTypes.PUBLISH)
+        if (correlation := getattr(message.properties, "CorrelationData", None)) is not None:
+            properties.CorrelationData = correlation
+        try:
+            client.publish(reply_to, json.dumps(answer), 1, properties=properties)
+        except ValueError as error:  # a response topic with wildcards
+            log.warning("cmd/%s: cannot be answered on %r (%s)", name, reply_to, error)
+
+    def _obey(self, name: str, payload: bytes) -> dict[str, Any]:
+        """Run a command; its answer, whatever happens."""
+        try:
+            if name not in self._commands:
+                return {"ok": False, "error": f"unknown command {name!r}; known: {', '.join(self._commands)}"}
+            answer = {"ok": True, **self._commands[name](payload)}
+            self._send_status("inspecting")
+        except KenpinError as error:
+            log.warning("cmd/%s: refused: %s", name, error)
+            return {"ok": False, "error": str(error)}
+        except Exception as error:  # a command's fault must end neither paho's thread nor in silence
+            log.exception("cmd/%s: failed", name)
+            return {"ok": False, "error": f"fault at the station: {error}"}
+        return answer
+
+    @property
+    def _host(self) -> str:
+        return self._station.mqtt.host
+
+    @property
+    def _port(self) -> int:
+        return self._station.mqtt.port
+
+    def _complain(self, why: str) -> None:
+        """One line an outage, however often paho tries."""
+        if not self._complained:
+            self._complained = True
+            wait = f"verdicts wait in {self._outbox.path} until it is back"
+            log.warning("broker %s:%d: %s; %s; else correct [mqtt]", self._host, self._port, why, wait)
+
+
+def _json(packet: int) -> Properties:
+    properties = Properties(packet)  # type: ignore[no-untyped-call]  # paho leaves it so
+    properties.ContentType = "application/json"
+    return properties

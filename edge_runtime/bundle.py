@@ -1,0 +1,251 @@
+"""The bundle: one ONNX file that holds the whole decision, what it says of itself, and the session that runs it.
+
+`docs/format.md` states the format. `load_bundle` is its one reader, used on the line and by `export` on its draft.
+"""
+
+import base64
+import hashlib
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Self
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import onnxruntime
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from edge_runtime.errors import BundleError
+from edge_runtime.picture import Image, ViewSpec
+from edge_runtime.verdict import BundleRef, Thresholds
+
+FORMAT = "1"
+PREFIX = "kenpin."
+INPUTS = {"image": "tensor(uint8)", "label": "tensor(int64)"}
+OUTPUTS = {
+    "defect_score": "tensor(float)",
+    "mismatch_score": "tensor(float)",
+    "difference": "tensor(float)",
+    "reconstruction": "tensor(uint8)",
+    "features": "tensor(float)",
+}
+SCORES = ("defect_score", "mismatch_score")
+
+SCORE_TOLERANCE = 1e-3
+"""How far a score may be from what was trained: it moves no verdict that was not a coin's toss."""
+FEATURE_TOLERANCE = 0.02
+"""The same for features, which have units of a good view's spread."""
+
+Floats = npt.NDArray[np.float32]
+
+
+class _Meta(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
+
+
+class Golden(_Meta):
+    """One view, and what the bundle must say of it on every machine. `image`: a PNG of the view, base64."""
+
+    image: str
+    label: int
+    defect_score: float
+    mismatch_score: float
+    features: tuple[float, ...]
+
+    @classmethod
+    def of(cls, view: Image, label: int, defect_score: float, mismatch_score: float, features: Floats) -> Self:
+        """A golden vector of `view`, uint8 [H, W, C], and the scores and features (float32 [F]) it must give."""
+        png = cv2.imencode(".png", view)[1].tobytes()
+        return cls(
+            image=base64.b64encode(png).decode(),
+            label=label,
+            defect_score=defect_score,
+            mismatch_score=mismatch_score,
+            features=tuple(float(f) for f in features),
+        )
+
+    def view(self, spec: ViewSpec) -> Image:
+        """The golden view, uint8 [H, W, C]. Raises ValueError where it is no picture of that size."""
+        pixels = cv2.imdecode(np.frombuffer(base64.b64decode(self.image), np.uint8), cv2.IMREAD_UNCHANGED)
+        if pixels is None:
+            raise ValueError("a golden view is no picture")
+        return pixels.reshape(spec.height, spec.width, spec.channels).astype(np.uint8)
+
+
+class Provenance(_Meta):
+    """What trained a bundle: enough to find the views again and to train it again."""
+
+    data: str
+    data_digest: str
+    seed: int
+    created: str
+    commit: str
+    packages: dict[str, str]
+
+
+class BundleInfo(_Meta):
+    """What a bundle says of itself. In the file, each field is one `kenpin.<field>` metadata property."""
+
+    name: Annotated[str, Field(min_length=1)]
+    version: Annotated[str, Field(min_length=1)]
+    labels: Annotated[tuple[str, ...], Field(min_length=1)]
+    view: ViewSpec
+    thresholds: Thresholds
+    metrics: dict[str, Any]
+    provenance: Provenance
+    golden: Annotated[tuple[Golden, ...], Field(min_length=1)]
+
+    def to_properties(self) -> dict[str, str]:
+        """As ONNX metadata properties: texts as they are, the rest as JSON."""
+        fields = self.model_dump(mode="json")
+        return {f"{PREFIX}format": FORMAT} | {
+            PREFIX + key: value if isinstance(value, str) else json.dumps(value, sort_keys=True)
+            for key, value in fields.items()
+        }
+
+    @classmethod
+    def from_properties(cls, path: Path, properties: dict[str, str]) -> Self:
+        """Read the properties of the file `path`. Raises BundleError where they are missing, newer or malformed."""
+        if f"{PREFIX}format" not in properties:
+            raise BundleError(path, "is an ONNX model, but not a kenpin bundle; write one with kenpin-export")
+        if properties[f"{PREFIX}format"] != FORMAT:
+            found = properties[f"{PREFIX}format"]
+            raise BundleError(path, f"has format {found!r}, this kenpin reads {FORMAT!r}; export it again")
+        fields = {}
+        for key in cls.model_fields:
+            text = properties.get(PREFIX + key, "")
+            try:
+                fields[key] = text if key in ("name", "version") else json.loads(text)
+            except json.JSONDecodeError as error:
+                raise BundleError(path, f"its {PREFIX}{key} is missing or damaged; export it again") from error
+        try:
+            return cls.model_validate(fields)
+        except ValidationError as error:
+            first = error.errors()[0]
+            place = ".".join(str(part) for part in first["loc"])
+            raise BundleError(path, f"its {PREFIX}{place} is wrong ({first['msg']}); export it again") from error
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """What the bundle says of one view.
+
+    `difference`: float32 [H, W], in tolerances of the expected part. `reconstruction`: uint8 [H, W, C], what the part
+    should look like. `features`: float32 [F], what the SVM saw.
+    """
+
+    defect_score: float
+    mismatch_score: float
+    difference: Floats
+    reconstruction: Image
+    features: Floats
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A bundle that has proven itself on its golden vectors, ready to inspect."""
+
+    path: Path
+    info: BundleInfo
+    sha256: str
+    session: onnxruntime.InferenceSession
+
+    @property
+    def ref(self) -> BundleRef:
+        """What a verdict says of the bundle that gave it."""
+        return BundleRef(name=self.info.name, version=self.info.version, sha256=self.sha256)
+
+    def label_index(self, label: str) -> int:
+        """The index of a part label. Raises BundleError, naming those it knows, where it is unknown."""
+        try:
+            return self.info.labels.index(label)
+        except ValueError:
+            known = ", ".join(self.info.labels)
+            raise BundleError(self.path, f"does not know the label {label!r}; it knows: {known}") from None
+
+    def inspect(self, view: Image, label: int) -> Findings:
+        """Everything the bundle says of `view` (uint8 [H, W, C]) when the part `label` is expected."""
+        inputs = {"image": view[None], "label": np.array([label], np.int64)}
+        outputs = dict(zip(OUTPUTS, self.session.run(list(OUTPUTS), inputs), strict=True))
+        return Findings(
+            float(outputs["defect_score"][0]),
+            float(outputs["mismatch_score"][0]),
+            outputs["difference"][0],
+            outputs["reconstruction"][0],
+            outputs["features"][0],
+        )
+
+    def find(self, view: Image) -> str | None:
+        """Which part `view` shows: the label whose drawing fits best, or None where none fits well enough."""
+        count = len(self.info.labels)
+        inputs = {"image": np.repeat(view[None], count, axis=0), "label": np.arange(count, dtype=np.int64)}
+        (mismatch,) = self.session.run(["mismatch_score"], inputs)
+        best = int(np.argmin(mismatch))
+        limit = self.info.thresholds.mismatch
+        return self.info.labels[best] if limit is not None and mismatch[best] < limit else None
+
+
+def load_bundle(path: Path, *, threads: int = 0) -> Bundle:
+    """Open the ONNX file `path`, and let it prove itself on its golden vectors. `threads`: 0 leaves it to the engine.
+
+    Raises BundleError, saying what to do, where the file is missing, is no ONNX, is another's ONNX, does not keep the
+    contract, or does not say of a golden view what the training box said. NaN disagrees, too.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise BundleError(path, f"cannot be read ({error.strerror}); name a file written by kenpin-export") from error
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.log_severity_level = 4  # what is wrong with a file is our one line, not the engine's and ours
+    try:
+        session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # the engine raises a dozen unrelated types of its own, some of them plain RuntimeError
+        why = re.sub(r"\s+", " ", str(error))[:120]
+        raise BundleError(path, f"is no ONNX file that can be run; write one with kenpin-export ({why})") from error
+    info = BundleInfo.from_properties(path, session.get_modelmeta().custom_metadata_map)
+    bundle = Bundle(path, info, hashlib.sha256(data).hexdigest(), session)
+    _check_contract(bundle)
+    _replay(bundle)
+    return bundle
+
+
+def _check_contract(bundle: Bundle) -> None:
+    """Raise BundleError where the graph's inputs and outputs are not those of the format."""
+    for kind, expected, found in (
+        ("input", INPUTS, bundle.session.get_inputs()),
+        ("output", OUTPUTS, bundle.session.get_outputs()),
+    ):
+        types = {tensor.name: tensor.type for tensor in found}
+        for name, wanted in expected.items():
+            if types.get(name) != wanted:
+                has = types.get(name, "nothing")
+                raise BundleError(bundle.path, f"its {kind} {name!r} is {has}, not {wanted}; export it again")
+    spec = bundle.info.view
+    shape = list(bundle.session.get_inputs()[[t.name for t in bundle.session.get_inputs()].index("image")].shape[1:])
+    if shape != [spec.height, spec.width, spec.channels]:
+        raise BundleError(bundle.path, f"its image is {shape}, its metadata say {spec}; export it again")
+
+
+def _replay(bundle: Bundle) -> None:
+    """Raise BundleError where a golden vector comes out differently here than where it was trained."""
+    for number, golden in enumerate(bundle.info.golden):
+        try:
+            found = bundle.inspect(golden.view(bundle.info.view), golden.label)
+        except Exception as error:  # a damaged picture or graph fails in many ways, and each means: do not inspect
+            raise BundleError(
+                bundle.path, f"golden vector {number} cannot be run ({error}); export it again"
+            ) from error
+        scores = [abs(getattr(found, name) - getattr(golden, name)) for name in SCORES]
+        agrees = all(gap <= SCORE_TOLERANCE for gap in scores) and (
+            found.features.shape == (len(golden.features),)
+            and bool(np.all(np.abs(found.features - golden.features) <= FEATURE_TOLERANCE))
+        )
+        if not agrees:
+            raise BundleError(
+                bundle.path,
+                f"golden vector {number} gives {found.defect_score:.4f} / {found.mismatch_score:.4f}, trained was "
+                f"{golden.defect_score:.4f} / {golden.mismatch_score:.4f}; do not inspect with it, export it again",
+            )

@@ -1,0 +1,65 @@
+"""A folder of pictures, replayed by name."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Self
+
+from edge_runtime.cameras import Frame, Pace, Wait
+from edge_runtime.errors import CameraError, PictureError
+from edge_runtime.picture import SUFFIXES, pictures_in, read_picture
+from edge_runtime.station import FolderCamera
+
+
+class FolderReplay:
+    """Replays the pictures of a folder at a steady rate. Each is read when it is due, not before.
+
+    The list is read at opening, and again at each repetition. A picture that is damaged, or gone since, is a trigger
+    like the others: its frame has no pixels and says why.
+    """
+
+    def __init__(self, config: FolderCamera, wait: Wait, clock: Callable[[], float] = time.monotonic) -> None:
+        self._config, self._clock = config, clock
+        self._pace = Pace(config.rate_hz, wait, clock)
+        self._paths = self._list()
+        self._next = 0
+
+    def grab(self) -> Frame | None:
+        """The next picture when it is due; None when the replay is over or the station is to stop."""
+        if self._next == len(self._paths):
+            if not self._config.repeat:
+                return None
+            self._paths, self._next = self._list(), 0
+        path = self._paths[self._next]
+        if not self._pace.next():
+            return None
+        self._next += 1
+        captured_ns, begin = time.time_ns(), self._clock()
+        pixels, trouble = None, None
+        try:
+            pixels = read_picture(path)
+        except PictureError as error:
+            trouble = str(error)
+        grab_ms = (self._clock() - begin) * 1000
+        return Frame(pixels, captured_ns, self._pace.count, grab_ms, path.name, trouble)
+
+    def close(self) -> None:
+        """Nothing is held open between pictures."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _list(self) -> list[Path]:
+        folder = self._config.path
+        try:
+            paths = pictures_in(folder)
+        except OSError as error:
+            why = f"cannot be read as a folder of pictures ({error.strerror}); set path under [camera]"
+            raise CameraError(folder, why) from error
+        if not paths:
+            kinds = ", ".join(sorted(SUFFIXES))
+            raise CameraError(folder, f"has no pictures ({kinds}); put some there, or set path under [camera]")
+        return paths

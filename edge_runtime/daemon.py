@@ -1,0 +1,78 @@
+"""`kenpin-edge run`: the daemon of one station. `run` is where a newcomer starts to read."""
+
+import logging
+import signal
+import threading
+from pathlib import Path
+from types import FrameType
+
+from edge_runtime.broker import Broker
+from edge_runtime.bundle import load_bundle
+from edge_runtime.cameras import open_camera
+from edge_runtime.commands import set_label
+from edge_runtime.inspector import Inspector
+from edge_runtime.outbox import Outbox
+from edge_runtime.recipe import Recipe
+from edge_runtime.station import Station
+
+log = logging.getLogger(__name__)
+
+TRIGGER = "camera"
+"""Folder and video cameras set the pace themselves."""
+PATIENCE_S = 10.0
+"""At the end of a replay: how long no verdict may be delivered before we say so and leave them in the outbox."""
+HASTE_S = 2.0
+"""The same when we were told to stop: service managers kill after a while."""
+
+
+def run(path: Path) -> None:
+    """Inspect as the station file `path` says, until the source ends or SIGTERM or SIGINT comes.
+
+    Raises StationError, BundleError, CameraError, RecipeError or OutboxError where it cannot start or go on, and
+    BrokerError where a replay has ended and verdicts could not be delivered; they stay in the outbox for the next run.
+    """
+    station = Station.read(path)
+    bundle = load_bundle(station.bundle)
+    station.check_against(bundle.info)
+    limits = station.limits(bundle.info.thresholds)
+    inspector = Inspector(bundle, station.region, limits, station.site, station.line, station.station)
+    stop = _stop_on_signals()
+
+    with Outbox(station.data) as outbox, open_camera(station.camera, stop.wait) as camera:
+        expected = {name: region.expected for name, region in station.region.items()}
+        recipe = Recipe(station.data, expected, bundle.info.labels)
+
+        def facts() -> dict[str, object]:
+            return {"bundle": bundle.ref.model_dump(), "recipe": dict(recipe.labels())}
+
+        with Broker(station, outbox, {"set-label": set_label(recipe)}, facts) as broker:
+            name = f"{bundle.info.name}-{bundle.info.version}"
+            log.info("%s inspects with %s, expecting %s", station.station, name, dict(recipe.labels()))
+            count = 0
+            try:
+                while frame := camera.grab():
+                    verdict = inspector.inspect(frame, recipe.labels(), TRIGGER)
+                    outbox.append(verdict)
+                    broker.wake()
+                    count += 1
+            finally:  # also where the outbox is full: what it holds must go out
+                stopped = stop.is_set()
+                waiting = broker.drain(HASTE_S if stopped else PATIENCE_S, enough=lambda: stop.is_set() and not stopped)
+            if waiting and not stop.is_set():
+                raise broker.undelivered(waiting)
+    log.info("%s stopped after %d verdicts; %d wait in %s", station.station, count, waiting, outbox.path)
+
+
+def _stop_on_signals() -> threading.Event:
+    """An event that the first SIGTERM or SIGINT sets. A second one ends the process as if nobody listened."""
+    stop = threading.Event()
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+
+    def on_signal(_number: int, _frame: FrameType | None) -> None:
+        stop.set()
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+    for number in before:
+        signal.signal(number, on_signal)
+    return stop

@@ -1,0 +1,86 @@
+"""Every error kenpin raises on purpose.
+
+KenpinError
+├── UsageError       the command line asks for something that cannot be
+├── PictureError     a picture that cannot be inspected or learnt from
+├── DataSetError     a data set that cannot be trained on
+├── RunError         a run folder that is missing, half-written or another's
+├── BundleError      a bundle that must not inspect
+├── StationError     a STATION.toml with mistakes, all of them
+├── CameraError      a camera that cannot be opened
+├── CameraLost       a camera that gave no frame in time
+├── RecipeError      a label or region that a recipe cannot take
+├── OutboxError      verdicts cannot be kept on disk
+└── BrokerError      the MQTT broker cannot be reached or refuses
+
+Each is built from its facts and says what to do. Library code raises them; only the command line turns them into one
+line on stderr and the exit status they carry.
+"""
+
+from pathlib import Path
+
+
+class KenpinError(Exception):
+    """A mistake or a fault that a person can act on. `exit_status` is what the command ends with."""
+
+    exit_status = 2
+
+
+class UsageError(KenpinError):
+    """The command line asks for something that cannot be."""
+
+
+class _FileError(KenpinError):
+    """Something is wrong with one file or folder."""
+
+    def __init__(self, path: Path | str, why: str) -> None:
+        super().__init__(f"{path}: {why}")
+        self.path, self.why = Path(path), why
+
+
+class PictureError(_FileError):
+    """A picture that cannot be inspected or learnt from."""
+
+
+class DataSetError(_FileError):
+    """A data set that cannot be trained on."""
+
+
+class RunError(_FileError):
+    """A run folder that is missing, half-written or another's."""
+
+
+class BundleError(_FileError):
+    """A bundle that must not inspect: no ONNX, another's ONNX, damaged, or not what was trained."""
+
+
+class StationError(KenpinError):
+    """A STATION.toml with mistakes. `mistakes`: one line each, with its place and what was expected."""
+
+    def __init__(self, mistakes: list[str]) -> None:
+        super().__init__("\n".join(mistakes))
+        self.mistakes = mistakes
+
+
+class CameraError(_FileError):
+    """A camera that cannot be opened."""
+
+
+class CameraLost(KenpinError):
+    """A camera that gave no frame in time."""
+
+
+class RecipeError(KenpinError):
+    """A label or region that a recipe cannot take; the old one stays."""
+
+
+class OutboxError(_FileError):
+    """Verdicts cannot be kept on disk, so no verdict may be given."""
+
+
+class BrokerError(KenpinError):
+    """The MQTT broker cannot be reached or refuses."""
+
+    def __init__(self, host: str, port: int, why: str) -> None:
+        super().__init__(f"broker {host}:{port}: {why}")
+        self.host, self.port, self.why = host, port, why

@@ -1,0 +1,116 @@
+"""The recipe: which label is expected in which region, now."""
+
+import json
+import logging
+import os
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+
+from edge_runtime.errors import RecipeError
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A label that was changed. `was`: the label that the region expected before."""
+
+    region: str
+    label: str
+    was: str
+
+
+class Recipe:
+    """The expected label per region. One object for all threads: the lock is inside.
+
+    It is kept in `<data>/recipe.json`, and survives a restart: where the kept recipe still fits the station and the
+    bundle, it wins over the station file, because the change came later.
+    """
+
+    def __init__(self, folder: Path, expected: Mapping[str, str], known: tuple[str, ...]) -> None:
+        """Begin with the kept recipe in `folder`, else with the station file's (`expected`: region → label).
+
+        `known`: the bundle's labels. Raises RecipeError where a kept recipe is there but damaged: which part is
+        expected is then in doubt, and kenpin does not guess.
+        """
+        self._path = folder / "recipe.json"
+        self._known = known
+        self._mutex = threading.Lock()
+        labels = dict(expected)
+        for region, label in _kept(self._path).items():
+            if region not in labels:
+                log.warning("%s: region %s is no longer in the station file; left out", self._path, region)
+            elif label not in known:
+                instead = labels[region]
+                why = f"the bundle does not know {label!r}; {instead!r} instead"
+                log.warning("%s: region %s: %s", self._path, region, why)
+            elif label != labels[region]:
+                was = labels[region]
+                log.info("%s: region %s expects %r, as set by command, not %r", self._path, region, label, was)
+                labels[region] = label
+        self._labels: Mapping[str, str] = MappingProxyType(labels)
+
+    def labels(self) -> Mapping[str, str]:
+        """Region → expected label. What is returned does not change when the recipe does."""
+        with self._mutex:
+            return self._labels
+
+    def set(self, region: str | None, label: str) -> Change:
+        """Expect `label` in `region` from the next picture on; on disk when this returns.
+
+        `region` may be None where there is only one. Raises RecipeError, naming the known ones, where label or region
+        are unknown, and where the disk refuses; then the old label stays.
+        """
+        with self._mutex:
+            if region is None:
+                if len(self._labels) > 1:
+                    raise RecipeError(f"name the region; this station has: {', '.join(self._labels)}")
+                region = next(iter(self._labels))
+            if region not in self._labels:
+                raise RecipeError(f"unknown region {region!r}; this station has: {', '.join(self._labels)}")
+            if label not in self._known:
+                raise RecipeError(f"unknown label {label!r}; the bundle knows: {', '.join(self._known)}")
+            change = Change(region, label, self._labels[region])
+            labels = {**self._labels, region: label}
+            try:
+                _keep(self._path, labels)
+            except OSError as error:
+                raise RecipeError(f"{self._path}: cannot be written ({error.strerror}); the old label stays") from error
+            self._labels = MappingProxyType(labels)
+            return change
+
+
+def _kept(path: Path) -> dict[str, str]:
+    try:
+        kept = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        raise _damaged(path) from error
+    if not isinstance(kept, dict) or not all(isinstance(label, str) for label in kept.values()):
+        raise _damaged(path)
+    return kept
+
+
+def _damaged(path: Path) -> RecipeError:
+    return RecipeError(
+        f"{path}: is damaged, so which part is expected is in doubt; delete it to begin as the station file says"
+    )
+
+
+def _keep(path: Path, labels: Mapping[str, str]) -> None:
+    """Write beside, sync, rename, sync the folder: after a power cut it is the old recipe or the new one, whole."""
+    draft = path.with_suffix(".draft")
+    with draft.open("w", encoding="utf-8") as file:
+        json.dump(dict(labels), file)
+        file.flush()
+        os.fsync(file.fileno())
+    draft.replace(path)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)

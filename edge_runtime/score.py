@@ -1,0 +1,44 @@
+"""`kenpin-edge score`: what a bundle says of picture files."""
+
+import sys
+import time
+from pathlib import Path
+
+from edge_runtime.bundle import load_bundle
+from edge_runtime.cameras import Frame
+from edge_runtime.errors import PictureError, UsageError
+from edge_runtime.inspector import Inspector
+from edge_runtime.picture import read_picture
+from edge_runtime.station import Region
+
+WHOLE = "-"
+"""The one region: the whole picture."""
+
+
+def score(file: Path, images: list[Path], label: str) -> None:
+    """Print one JSON verdict a line for each image, when the part `label` is expected in it.
+
+    All or nothing: every image is decoded before the first is judged. Raises BundleError for the file or the label, and
+    UsageError, one line for each image that cannot be used; then nothing was printed.
+    """
+    bundle = load_bundle(file)
+    bundle.label_index(label)
+    _check(images)
+    inspector = Inspector(bundle, {WHOLE: Region(expected=label)}, bundle.info.thresholds)
+    for number, image in enumerate(images, start=1):
+        captured_ns, begin = time.time_ns(), time.perf_counter()
+        pixels = read_picture(image)
+        frame = Frame(pixels, captured_ns, number, (time.perf_counter() - begin) * 1000, str(image))
+        verdict = inspector.inspect(frame, {WHOLE: label}, "score").model_copy(update={"seq": number})
+        sys.stdout.write(verdict.to_json().decode() + "\n")
+
+
+def _check(images: list[Path]) -> None:
+    mistakes = []
+    for image in images:
+        try:
+            read_picture(image)
+        except PictureError as error:
+            mistakes.append(str(error))
+    if mistakes:
+        raise UsageError("\n".join(mistakes))

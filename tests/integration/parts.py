@@ -1,0 +1,183 @@
+"""Real parts: a Mosquitto, a subscriber, and the daemon as its own process."""
+
+import json
+import queue
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import paho.mqtt.client as mqtt
+import pytest
+from paho.mqtt.enums import CallbackAPIVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+
+from train.datasets.shapes import draw
+
+DEADLINE_S = 30.0
+"""Nothing here takes as long; who waits longer has found a fault."""
+
+
+def wait_until(condition: Callable[[], object], what: str, deadline_s: float = DEADLINE_S) -> None:
+    """Wait for `condition`, or fail saying `what` did not happen."""
+    give_up = time.monotonic() + deadline_s
+    while not condition():
+        if time.monotonic() > give_up:
+            pytest.fail(f"within {deadline_s:.0f} s it did not happen that {what}")
+        time.sleep(0.01)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@dataclass
+class Mosquitto:
+    """A broker that can be stopped and started again on the same port. `acl`: lines of an ACL file."""
+
+    folder: Path
+    port: int = field(default_factory=free_port)
+    acl: str | None = None
+    _process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        program = shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin")
+        if program is None:
+            pytest.fail("these tests need the Mosquitto broker: apt-get install mosquitto, or run `make test`")
+        config = f"listener {self.port} 127.0.0.1\nallow_anonymous true\npersistence false\nuser root\n"
+        if self.acl is not None:
+            (self.folder / "acl").write_text(self.acl)
+            (self.folder / "acl").chmod(0o600)
+            config += f"acl_file {self.folder / 'acl'}\n"
+        (self.folder / "mosquitto.conf").write_text(config)
+        with (self.folder / "mosquitto.log").open("ab") as log:
+            command = [program, "-v", "-c", str(self.folder / "mosquitto.conf")]
+            self._process = subprocess.Popen(command, stdout=log, stderr=log)
+        wait_until(self.answers, f"Mosquitto answers; see {self.folder / 'mosquitto.log'}")
+
+    def answers(self) -> bool:
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", self.port)) == 0
+
+    def freeze(self) -> None:
+        """Acknowledge nothing from now on, as a network that is cut: what is sent stays in flight."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        assert self._process is not None
+        self._process.send_signal(signal.SIGCONT)
+
+    def stop(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+
+@dataclass(frozen=True)
+class Message:
+    topic: str
+    payload: bytes
+    retain: bool
+    properties: Any
+
+    def json(self) -> Any:
+        return json.loads(self.payload)
+
+
+class Subscriber:
+    """An independent MQTT 5 client that keeps all it receives, in order."""
+
+    def __init__(self, port: int, topic: str = "#") -> None:
+        self.messages: list[Message] = []
+        ready: queue.Queue[bool] = queue.Queue()
+        self.client = mqtt.Client(CallbackAPIVersion.VERSION2, protocol=mqtt.MQTTv5)
+        self.client.on_connect = lambda client, *_: client.subscribe(topic, qos=1)
+        self.client.on_subscribe = lambda *_: ready.put(True)
+        self.client.on_message = lambda _client, _data, m: self.messages.append(
+            Message(m.topic, bytes(m.payload), m.retain, m.properties)
+        )
+        self.client.connect("127.0.0.1", port)
+        self.client.loop_start()
+        ready.get(timeout=DEADLINE_S)
+
+    def verdicts(self) -> list[Message]:
+        return [message for message in self.messages if message.topic.endswith("/verdict")]
+
+    def states(self) -> list[str]:
+        return [message.json()["state"] for message in self.messages if message.topic.endswith("/status")]
+
+    def request(self, topic: str, payload: bytes, correlation: bytes) -> Message:
+        """Send a command with a response topic and wait for its answer."""
+        properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]  # paho leaves it so
+        properties.ResponseTopic = "answers/test"
+        properties.CorrelationData = correlation
+        before = len(self.messages)
+        self.client.publish(topic, payload, 1, properties=properties)
+
+        def answers() -> list[Message]:
+            return [message for message in self.messages[before:] if message.topic == "answers/test"]
+
+        wait_until(answers, f"{topic} is answered")
+        return answers()[0]
+
+    def close(self) -> None:
+        self.client.disconnect()
+        self.client.loop_stop()
+
+
+@dataclass
+class Line:
+    """A station's folder with its file, pictures and bundle, and the daemon that runs there."""
+
+    folder: Path
+    port: int
+    bundle: Path
+    rate_hz: float = 50.0
+    repeat: bool = False
+    expected: str = "solid-circle"
+    _process: subprocess.Popen[str] | None = None
+
+    @property
+    def pictures(self) -> Path:
+        return self.folder / "pictures"
+
+    def draw(self, count: int) -> None:
+        self.pictures.mkdir(exist_ok=True)
+        rng = np.random.default_rng(7)
+        for number in range(count):
+            cv2.imwrite(str(self.pictures / f"{number:04d}.png"), draw("solid-circle", rng, defective=False))
+
+    def start(self) -> subprocess.Popen[str]:
+        """Write STATION.toml and start `kenpin-edge run` as its own process; the log goes to a file."""
+        (self.folder / "station.toml").write_text(
+            f'site = "plant-a"\nline = "L3"\nstation = "cam-2"\nbundle = "{self.bundle}"\ndata = "state"\n'
+            f'[camera]\nkind = "folder"\npath = "pictures"\nrate_hz = {self.rate_hz}\n'
+            f"repeat = {str(self.repeat).lower()}\n"
+            f'[region.J4]\nexpected = "{self.expected}"\n'
+            f'[mqtt]\nhost = "127.0.0.1"\nport = {self.port}\n'
+        )
+        command = [sys.executable, "-m", "edge_runtime", "run", str(self.folder / "station.toml")]
+        with (self.folder / "daemon.log").open("a") as log:
+            self._process = subprocess.Popen(command, stderr=log, text=True)
+        return self._process
+
+    def log(self) -> str:
+        return (self.folder / "daemon.log").read_text()
+
+    def end(self) -> None:
+        if self._process is not None and self._process.poll() is None:
+            self._process.kill()
+            self._process.wait()

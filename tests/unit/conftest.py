@@ -1,0 +1,101 @@
+"""A bundle whose scores can be read off the picture: for tests of what is made of scores."""
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from edge_runtime.bundle import Bundle, BundleInfo, Golden, Provenance, load_bundle
+from edge_runtime.picture import Image, ViewSpec
+from edge_runtime.verdict import Thresholds
+
+READABLE_LABELS = ("A12", "B7", "C3")
+View = Callable[..., Image]
+SIDE = 16
+FULL = 200
+"""The pixel value that stands for a score of 1. Above it the score is no probability."""
+
+
+def _readable_view(defect: int, *mismatches: int) -> Image:
+    """A view, uint8 [16, 16, 1], that says: this defect score, and this mismatch score for each label, all × 200."""
+    view = np.full((SIDE, SIDE, 1), 100, np.uint8)
+    view[0, : 1 + len(mismatches), 0] = (defect, *mismatches)
+    view[9, 5] = 255  # where the difference is largest
+    return view
+
+
+def _write_readable_bundle(path: Path, labels: tuple[str, ...] = READABLE_LABELS) -> Path:
+    """A real ONNX graph to the bundle's contract: pixel 0 is the defect score, pixel 1 + k the mismatch of label k."""
+    constants: dict[str, npt.NDArray[Any]] = {
+        "flat_shape": np.array([0, -1], np.int64),
+        "first": np.array(0, np.int64),
+        "full": np.array(FULL, np.float32),
+        "one": np.array(1, np.int64),
+        "last_axis": np.array([-1], np.int64),
+        "axis_1": np.array([1], np.int64),
+    }
+    node = helper.make_node
+    nodes = [
+        node("Cast", ["image"], ["pixels"], to=TensorProto.FLOAT),
+        node("Reshape", ["pixels", "flat_shape"], ["flat"]),
+        node("Gather", ["flat", "first"], ["defect_pixel"], axis=1),
+        node("Div", ["defect_pixel", "full"], ["defect_score"]),
+        node("Add", ["label", "one"], ["place"]),
+        node("Unsqueeze", ["place", "axis_1"], ["column"]),
+        node("GatherElements", ["flat", "column"], ["mismatch_pixel"], axis=1),
+        node("Squeeze", ["mismatch_pixel", "axis_1"], ["mismatch_flat"]),
+        node("Div", ["mismatch_flat", "full"], ["mismatch_score"]),
+        node("Squeeze", ["pixels", "last_axis"], ["difference"]),
+        node("Identity", ["image"], ["reconstruction"]),
+        node("Unsqueeze", ["defect_score", "axis_1"], ["feature_1"]),
+        node("Div", ["mismatch_pixel", "full"], ["feature_2"]),
+        node("Concat", ["feature_1", "feature_2"], ["features"], axis=1),
+    ]
+    tensor = helper.make_tensor_value_info
+    image: list[str | int | None] = ["N", SIDE, SIDE, 1]
+    graph = helper.make_graph(
+        nodes,
+        "readable",
+        [tensor("image", TensorProto.UINT8, image), tensor("label", TensorProto.INT64, ["N"])],
+        [
+            tensor("defect_score", TensorProto.FLOAT, ["N"]),
+            tensor("mismatch_score", TensorProto.FLOAT, ["N"]),
+            tensor("difference", TensorProto.FLOAT, ["N", SIDE, SIDE]),
+            tensor("reconstruction", TensorProto.UINT8, image),
+            tensor("features", TensorProto.FLOAT, ["N", 2]),
+        ],
+        [numpy_helper.from_array(value, name) for name, value in constants.items()],
+    )
+    golden = Golden.of(_readable_view(20, 40, 40, 40), 0, 0.1, 0.2, np.array([0.1, 0.2], np.float32))
+    info = BundleInfo(
+        name="readable",
+        version="1",
+        labels=labels,
+        view=ViewSpec(height=SIDE, width=SIDE, channels=1),
+        thresholds=Thresholds(defect=0.5, mismatch=0.5 if len(labels) > 1 else None),
+        metrics={},
+        provenance=Provenance(
+            data="none", data_digest=hashlib.sha256().hexdigest(), seed=0, created="", commit="", packages={}
+        ),
+        golden=(golden,),
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+    helper.set_model_props(model, info.to_properties())
+    onnx.save(model, path)
+    return path
+
+
+@pytest.fixture
+def readable_view() -> Callable[..., Image]:
+    return _readable_view
+
+
+@pytest.fixture(scope="session")
+def readable_bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    return load_bundle(_write_readable_bundle(tmp_path_factory.mktemp("readable") / "readable.onnx"))

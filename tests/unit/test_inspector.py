@@ -1,0 +1,104 @@
+"""What an inspector makes of frames and scores, with a real session over a bundle whose scores can be read."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from edge_runtime.bundle import Bundle
+from edge_runtime.cameras import Frame
+from edge_runtime.inspector import Box, Inspector
+from edge_runtime.picture import Image
+from edge_runtime.station import Region
+from edge_runtime.verdict import Call, Reason, Thresholds, Verdict
+
+View = Callable[..., Image]
+LIMITS = Thresholds(defect=0.5, mismatch=0.5)
+
+
+def frame(pixels: Image | None, trouble: str | None = None) -> Frame:
+    return Frame(pixels, 1_700_000_000_123_456_789, sequence=1, grab_ms=1.0, name="p.png", trouble=trouble)
+
+
+def judge(
+    bundle: Bundle, pixels: Image | None, *, label: str = "A12", box: Box | None = None, trouble: str | None = None
+) -> Verdict:
+    inspector = Inspector(bundle, {"J4": Region(expected=label, box=box)}, LIMITS, "s", "l", "c")
+    return inspector.inspect(frame(pixels, trouble), {"J4": label}, "camera")
+
+
+@pytest.mark.parametrize(
+    ("scores", "call", "reason", "found"),
+    [
+        ((20, 20, 180, 180), Call.OK, Reason.MATCH, None),
+        ((180, 20, 180, 180), Call.NG, Reason.DEFECT, None),
+        ((180, 180, 20, 180), Call.NG, Reason.WRONG_PART, "B7"),
+        ((180, 180, 180, 180), Call.NG, Reason.WRONG_PART, "unknown"),
+        ((255, 20, 180, 180), Call.NG, Reason.UNSURE, None),
+        ((20, 255, 180, 180), Call.NG, Reason.UNSURE, None),
+        ((100, 20, 180, 180), Call.NG, Reason.DEFECT, None),
+    ],
+)
+def test_scores_become_a_call_with_its_reason(
+    readable_bundle: Bundle, readable_view: View, scores: tuple[int, ...], call: Call, reason: Reason, found: str | None
+) -> None:
+    (region,) = judge(readable_bundle, readable_view(*scores)).regions
+    assert (region.verdict, region.reason, region.found) == (call, reason, found)
+
+
+def test_a_score_that_is_no_probability_is_left_out(readable_bundle: Bundle, readable_view: View) -> None:
+    (region,) = judge(readable_bundle, readable_view(255, 20, 180, 180)).regions
+    assert region.defect_score is None
+    assert region.mismatch_score == pytest.approx(0.1)
+
+
+def test_the_peak_is_told_in_pixels_of_the_frame(readable_bundle: Bundle, readable_view: View) -> None:
+    pixels = np.zeros((100, 200, 1), np.uint8)
+    pixels[40:72, 120:152] = np.kron(readable_view(20, 20, 180, 180)[..., 0], np.ones((2, 2), np.uint8))[..., None]
+    (region,) = judge(readable_bundle, pixels, box=(120, 40, 32, 32)).regions
+    assert region.box == (120, 40, 32, 32)
+    assert region.peak == (120 + 5 * 2 + 1, 40 + 9 * 2 + 1)
+
+
+@pytest.mark.parametrize("value", [0, 128, 255])
+def test_a_picture_that_shows_nothing_is_never_ok(readable_bundle: Bundle, value: int) -> None:
+    (region,) = judge(readable_bundle, np.full((16, 16, 1), value, np.uint8)).regions
+    assert (region.verdict, region.reason) == (Call.ERROR, Reason.BAD_IMAGE)
+
+
+def test_a_frame_without_pixels_is_never_ok(readable_bundle: Bundle, caplog: pytest.LogCaptureFixture) -> None:
+    verdict = judge(readable_bundle, None, trouble="p.png: is cut short")
+    assert verdict.verdict is Call.ERROR
+    assert verdict.regions[0].reason is Reason.BAD_IMAGE
+    assert verdict.regions[0].box == (0, 0, 0, 0)
+    assert "is cut short" in caplog.text
+
+
+@pytest.mark.parametrize("box", [(1, 0, 16, 16), (0, 1, 16, 16), (500, 500, 4, 4)])
+def test_a_box_that_leaves_the_frame_is_never_ok_and_says_why(
+    readable_bundle: Bundle, readable_view: View, caplog: pytest.LogCaptureFixture, box: Box
+) -> None:
+    (region,) = judge(readable_bundle, readable_view(20, 20, 180, 180), box=box).regions
+    assert (region.verdict, region.reason) == (Call.ERROR, Reason.BAD_IMAGE)
+    assert "is 16 x 16 pixels, but the region's box is" in caplog.text
+
+
+def test_a_fault_in_one_region_is_its_verdict_and_the_others_are_judged(
+    readable_bundle: Bundle, readable_view: View, caplog: pytest.LogCaptureFixture
+) -> None:
+    regions = {"J4": Region(expected="A12"), "J5": Region(expected="A12")}
+    inspector = Inspector(readable_bundle, regions, LIMITS)
+    verdict = inspector.inspect(frame(readable_view(20, 20, 180, 180)), {"J4": "no such", "J5": "A12"}, "camera")
+    assert [region.reason for region in verdict.regions] == [Reason.FAULT, Reason.MATCH]
+    assert verdict.verdict is Call.ERROR
+    assert "does not know the label 'no such'" in caplog.text
+
+
+def test_a_verdict_says_who_what_when_and_by_which_limits(readable_bundle: Bundle, readable_view: View) -> None:
+    verdict = judge(readable_bundle, readable_view(20, 20, 180, 180))
+    assert (verdict.site, verdict.line, verdict.station, verdict.picture) == ("s", "l", "c", "p.png")
+    assert b'"captured_at":"2023-11-14T22:13:20.123456Z"' in verdict.to_json()
+    assert verdict.bundle == readable_bundle.ref
+    assert verdict.thresholds == LIMITS
+    assert verdict.latency_ms.total >= verdict.latency_ms.grab + verdict.latency_ms.inspect - 0.01
+    assert Verdict.from_json(verdict.to_json()) == verdict

@@ -1,0 +1,194 @@
+"""STATION.toml: read whole, and every mistake told with its place."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from edge_runtime.bundle import Bundle
+from edge_runtime.errors import StationError
+from edge_runtime.station import FolderCamera, Station, VideoCamera
+from edge_runtime.verdict import Thresholds
+
+GOOD = """\
+site = "plant-a"
+line = "L3"
+station = "cam-2"
+bundle = "part.onnx"
+data = "state"
+[camera]
+kind = "folder"
+path = "pictures"
+rate_hz = 5.0
+[region.J4]
+expected = "A12"
+box = [0, 0, 300, 300]
+[region.J5]
+expected = "B7"
+[mqtt]
+host = "127.0.0.1"
+"""
+DOCS = Path(__file__).parents[2] / "docs" / "station.md"
+
+
+def read(folder: Path, text: str) -> Station:
+    path = folder / "station.toml"
+    path.write_text(text, encoding="utf-8")
+    return Station.read(path)
+
+
+def mistakes(folder: Path, text: str) -> list[str]:
+    with pytest.raises(StationError) as caught:
+        read(folder, text)
+    return [mistake.removeprefix(f"{folder}/") for mistake in caught.value.mistakes]
+
+
+def test_the_example_in_the_documentation_is_a_station(tmp_path: Path) -> None:
+    example = re.search(r"```toml\n(.*?)```", DOCS.read_text(encoding="utf-8"), re.DOTALL)
+    assert example is not None
+    station = read(tmp_path, example[1])
+    assert set(station.region) == {"J4", "J5"}
+    documented = set(re.findall(r"^#? ?(\w+) = ", example[1], re.MULTILINE))
+    assert documented == {
+        *("site", "line", "station", "bundle", "data", "kind", "path", "rate_hz", "repeat"),
+        *("expected", "box", "host", "port", "prefix", "defect", "mismatch"),
+    }
+
+
+def test_paths_are_relative_to_the_files_folder(tmp_path: Path) -> None:
+    station = read(tmp_path, GOOD)
+    assert station.bundle == tmp_path / "part.onnx"
+    assert station.data == tmp_path / "state"
+    assert isinstance(station.camera, FolderCamera)
+    assert station.camera.path == tmp_path / "pictures"
+
+
+def test_what_is_left_out_has_a_harmless_default(tmp_path: Path) -> None:
+    station = read(tmp_path, GOOD)
+    assert (station.mqtt.port, station.mqtt.prefix) == (1883, "kenpin")
+    assert station.region["J5"].box is None
+    shipped = Thresholds(defect=0.3, mismatch=0.4)
+    assert station.limits(shipped) == shipped
+
+
+def test_a_stations_own_threshold_counts_and_the_other_stays_the_bundles(tmp_path: Path) -> None:
+    station = read(tmp_path, GOOD + "[thresholds]\ndefect = 0.9\n")
+    assert station.limits(Thresholds(defect=0.3, mismatch=0.4)) == Thresholds(defect=0.9, mismatch=0.4)
+
+
+def test_a_video_needs_no_rate(tmp_path: Path) -> None:
+    station = read(tmp_path, GOOD.replace('"folder"', '"video"').replace("rate_hz = 5.0\n", ""))
+    assert station.camera == VideoCamera(kind="video", path=tmp_path / "pictures")
+
+
+def test_every_mistake_is_told_in_one_go_with_its_line(tmp_path: Path) -> None:
+    text = GOOD.replace('"plant-a"', '"plant/a"').replace("rate_hz", "rate_hertz").replace("300, 300]", "300.5, 300]")
+    text = text.replace('expected = "B7"', "").replace('"127.0.0.1"', '"127.0.0.1"\nport = 70000')
+    found = mistakes(tmp_path, text)
+    assert [mistake.split(":", 2)[0:2] for mistake in found] == [
+        ["station.toml", '1 site = "plant/a"'],
+        ["station.toml", "6 [camera] rate_hz"],
+        ["station.toml", "9 [camera] rate_hertz = 5.0"],
+        ["station.toml", "12 [region.J4] box = [0, 0, 300.5, 300]"],
+        ["station.toml", "13 [region.J5] expected"],
+        ["station.toml", "17 [mqtt] port = 70000"],
+    ]
+    assert 'did you mean "rate_hz"?' in found[2]
+    assert "expected a port from 1 to 65535" in found[5]
+
+
+@pytest.mark.parametrize(
+    ("was", "now", "told"),
+    [
+        ('site = "plant-a"\n', "", "station.toml: site: is missing; expected a name"),
+        ("[region.J4]", "[regoin.J4]", 'station.toml:10 [regoin]: unknown key; did you mean "region"?'),
+        ('"folder"', '"webcam"', 'station.toml:7 [camera] kind = "webcam": expected kind = "folder" or "video"'),
+        ('kind = "folder"\n', "", 'station.toml:6 [camera] kind: expected kind = "folder" or "video"'),
+        ('"part.onnx"', "7", "station.toml:4 bundle = 7: must be the text of a path"),
+        ('"part.onnx"', '""', 'station.toml:4 bundle = "": must be the text of a path'),
+        ("5.0", "true", "station.toml:9 [camera] rate_hz = true: must be a valid number"),
+        ("5.0", "0", "station.toml:9 [camera] rate_hz = 0: must be greater than 0"),
+        ("5.0", "nan", "station.toml:9 [camera] rate_hz = NaN: must be"),
+        ("300, 300]", "300]", "station.toml:12 [region.J4] box = [0, 0, 300]: has too few values"),
+        ("[0, 0, 300", "[-1, 0, 300", "station.toml:12 [region.J4] box = [-1, 0, 300, 300]: must be greater"),
+        ("[0, 0, 300", "[0, 0, 0", "station.toml:12 [region.J4] box = [0, 0, 0, 300]: must be greater"),
+        ('"A12"', '""', 'station.toml:11 [region.J4] expected = ""'),
+        ('"127.0.0.1"', '"a..b"', 'station.toml:16 [mqtt] host = "a..b": cannot be a host'),
+    ],
+)
+def test_a_mistake_names_its_place_and_what_was_expected(tmp_path: Path, was: str, now: str, told: str) -> None:
+    found = mistakes(tmp_path, GOOD.replace(was, now, 1))
+    assert any(mistake.startswith(told) for mistake in found), found
+    assert all("\n" not in mistake for mistake in found)
+
+
+@pytest.mark.parametrize("name", ["", "a/b", "a+", "#", "$SYS", "a\\u0000b", "x" * 65])
+def test_a_name_that_is_no_topic_level_is_refused(tmp_path: Path, name: str) -> None:
+    (found,) = mistakes(tmp_path, GOOD.replace('"L3"', f'"{name}"'))
+    assert found.startswith("station.toml:2 line = ")
+
+
+@pytest.mark.parametrize("prefix", ["", "/kenpin", "kenpin/", "a//b", "a/+", "#", "$share"])
+def test_a_prefix_that_is_no_topic_is_refused(tmp_path: Path, prefix: str) -> None:
+    (found,) = mistakes(tmp_path, GOOD + f'prefix = "{prefix}"\n')
+    assert found.startswith("station.toml:17 [mqtt] prefix = ")
+
+
+def test_a_prefix_may_have_levels(tmp_path: Path) -> None:
+    assert read(tmp_path, GOOD + 'prefix = "plant/kenpin"\n').mqtt.prefix == "plant/kenpin"
+
+
+def test_what_is_not_toml_is_one_line(tmp_path: Path) -> None:
+    assert mistakes(tmp_path, GOOD + "port = \n") == ["station.toml:17: is not TOML: invalid value at column 8"]
+    (found,) = mistakes(tmp_path, "a = [1,")
+    assert found.startswith("station.toml: is not TOML: ")
+
+
+def test_a_missing_file_is_one_line_with_the_remedy(tmp_path: Path) -> None:
+    with pytest.raises(StationError, match=r"nothing.toml: cannot be read \(No such file or directory\); docs/"):
+        Station.read(tmp_path / "nothing.toml")
+
+
+def test_a_file_that_is_not_text_is_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "station.toml"
+    path.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(StationError, match="is not UTF-8"):
+        Station.read(path)
+
+
+def test_unknown_labels_are_told_for_all_regions_at_once(tmp_path: Path, readable_bundle: Bundle) -> None:
+    station = read(tmp_path, GOOD.replace('"A12"', '"A13"').replace('"B7"', '"B8"'))
+    with pytest.raises(StationError) as caught:
+        station.check_against(readable_bundle.info)
+    assert [mistake.removeprefix(f"{tmp_path}/") for mistake in caught.value.mistakes] == [
+        'station.toml:11 [region.J4] expected = "A13": not a label of readable-1 (A12, B7, C3)',
+        'station.toml:14 [region.J5] expected = "B8": not a label of readable-1 (A12, B7, C3)',
+    ]
+
+
+def test_known_labels_pass(tmp_path: Path, readable_bundle: Bundle) -> None:
+    read(tmp_path, GOOD).check_against(readable_bundle.info)
+
+
+def test_a_wrong_part_threshold_for_a_bundle_that_cannot_tell_is_a_mistake(
+    tmp_path: Path, readable_bundle: Bundle
+) -> None:
+    one = readable_bundle.info.model_copy(update={"thresholds": Thresholds(defect=0.5, mismatch=None)})
+    station = read(tmp_path, GOOD + "[thresholds]\nmismatch = 0.5\n")
+    with pytest.raises(StationError, match=r"station.toml:18 \[thresholds\] mismatch = 0.5: wrong parts can't be told"):
+        station.check_against(one)
+
+
+def test_lines_are_found_whatever_the_way_of_writing(tmp_path: Path) -> None:
+    text = (
+        'site = """\nplant\n-a"""  # over lines\n'
+        + GOOD[GOOD.index("line =") : GOOD.index("[camera]")]
+        + 'camera = { kind = "folder", path = "p", rate = 1.0 }\n\n# comment\n'
+        + '[ region . "J 4" ]\nexpected = "A12"\nbox = [\n  0, 0,\n  1,\n]\n'
+        + 'mqtt.host = "h"\n'
+    )
+    found = mistakes(tmp_path, text)
+    assert any(m.startswith('station.toml:1 site = "plant\\n-a": cannot be') for m in found), found
+    assert any(m.startswith("station.toml:8 [camera] rate = 1.0: unknown key") for m in found), found
+    assert any(m.startswith("station.toml:13 [region.J 4] box = [0, 0, 1]: has too few") for m in found), found
+    assert any(m.startswith("station.toml:17 [region.J 4.mqtt]: unknown key") for m in found), found
