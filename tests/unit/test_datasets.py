@@ -1,0 +1,108 @@
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from edge_runtime.errors import DataSetError, PictureError
+from train.datasets import elpv, folder, load, shapes
+
+
+def quiet(_done: int, _total: int) -> None:
+    """Nobody to tell."""
+
+
+def write(path: Path, seed: int, shape: tuple[int, ...] = (40, 60)) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    cv2.imwrite(str(path), np.random.default_rng(seed).integers(0, 256, shape, np.uint8))
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    """Two labels with training and test views, defects in folders of their types."""
+    seed = 0
+    for label in ("A12", "B7"):
+        for kind, count in (("train/good", 10), ("train/scratch", 2), ("test/good", 3), ("test/dent", 2)):
+            for number in range(count):
+                seed += 1
+                write(tmp_path / "parts" / label / kind / f"{number}.png", seed)
+    return tmp_path / "parts"
+
+
+def test_the_layout_is_read_with_defects_of_every_type(pictures: Path) -> None:
+    data = folder.load(pictures, size=None, seed=0, report=quiet)
+    assert data.labels == ("A12", "B7")
+    assert (data.train.good.sum(), data.train.defective.sum()) == (20, 4)
+    assert (data.test.good.sum(), data.test.defective.sum()) == (6, 4)
+    assert (data.spec.height, data.spec.width, data.spec.channels) == (40, 60, 1)
+
+
+def test_the_longer_side_follows_the_engineer_and_the_other_the_pictures(pictures: Path) -> None:
+    spec = folder.load(pictures, size=90, seed=0, report=quiet).spec
+    assert (spec.height, spec.width) == (60, 90)
+
+
+def test_one_colour_picture_makes_the_views_colour(pictures: Path) -> None:
+    write(pictures / "A12/train/good/colour.png", 99, (40, 60, 3))
+    assert folder.load(pictures, size=None, seed=0, report=quiet).spec.channels == 3
+
+
+def test_without_test_views_some_are_held_out_and_that_is_said(pictures: Path) -> None:
+    for path in pictures.glob("*/test/*/*.png"):
+        path.unlink()
+    data = folder.load(pictures, size=None, seed=0, report=quiet)
+    assert len(data.test) > 0
+    assert not set(data.train.names) & set(data.test.names)
+    assert any("held out" in remark for remark in data.remarks)
+
+
+def test_a_test_view_that_is_also_a_training_view_is_left_out_and_that_is_said(pictures: Path) -> None:
+    (pictures / "A12/test/good/again.png").write_bytes((pictures / "A12/train/good/0.png").read_bytes())
+    data = folder.load(pictures, size=None, seed=0, report=quiet)
+    assert not any("again" in name for name in data.test.names)
+    assert any("same pictures" in remark for remark in data.remarks)
+
+
+def test_the_digest_changes_with_one_pixel_and_not_with_the_folders_place(pictures: Path, tmp_path: Path) -> None:
+    before = folder.load(pictures, size=None, seed=0, report=quiet).digest
+    moved = pictures.rename(tmp_path / "elsewhere")
+    assert folder.load(moved, size=None, seed=0, report=quiet).digest == before
+    write(moved / "A12/train/good/0.png", 1234)
+    assert folder.load(moved, size=None, seed=0, report=quiet).digest != before
+
+
+def test_a_missing_folder_is_named_with_the_built_in_data_sets() -> None:
+    with pytest.raises(DataSetError, match=r"nowhere: is no folder.*shapes, elpv"):
+        load("nowhere", size=None, seed=0, report=quiet)
+
+
+def test_an_empty_label_folder_is_named(pictures: Path) -> None:
+    (pictures / "C3/train/good").mkdir(parents=True)
+    with pytest.raises(DataSetError, match=r"C3.*has 0 good pictures"):
+        folder.load(pictures, size=None, seed=0, report=quiet)
+
+
+def test_a_folder_without_labels_is_named(tmp_path: Path) -> None:
+    with pytest.raises(DataSetError, match="no label folders"):
+        folder.load(tmp_path, size=None, seed=0, report=quiet)
+
+
+def test_a_truncated_picture_in_a_data_set_is_named(pictures: Path) -> None:
+    cut = pictures / "B7/train/good/0.png"
+    cut.write_bytes(cut.read_bytes()[:500])
+    with pytest.raises(PictureError, match=r"B7/train/good/0\.png: is cut short"):
+        folder.load(pictures, size=None, seed=0, report=quiet)
+
+
+def test_shapes_follow_from_their_seed() -> None:
+    one, same = (shapes.load(size=None, seed=3, report=quiet) for _ in range(2))
+    other = shapes.load(size=None, seed=4, report=quiet)
+    assert np.array_equal(one.train.images, same.train.images)
+    assert one.digest == same.digest != other.digest
+
+
+def test_elpv_keeps_what_its_judges_doubted_out_and_shares_no_cell_between_uses() -> None:
+    data = elpv.load(size=None, seed=0, report=quiet)
+    assert len(data.train) + len(data.test) == 1508 + 106 + 715
+    assert not set(data.train.names) & set(data.test.names)
+    assert (elpv.root() / data.test.names[0]).is_file()

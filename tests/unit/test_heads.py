@@ -1,0 +1,40 @@
+import numpy as np
+import pytest
+
+from train.heads import Head, threshold
+
+
+def task(seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    features = rng.normal(size=(300, 12)).astype(np.float32)
+    features[200:, :3] += 2.0
+    return features, np.arange(300) >= 200
+
+
+def test_the_head_as_numbers_says_what_scikit_learn_says() -> None:
+    features, positive = task()
+    head, classifier, _ = Head.fit(features, positive, seed=0)
+    fresh, _ = task(seed=1)
+    expected = classifier.predict_proba(fresh)[:, 1]
+    np.testing.assert_allclose(np.asarray(head.probability(fresh)), expected, atol=1e-4)
+
+
+def test_what_is_far_beyond_all_that_was_taught_is_surely_not_good() -> None:
+    """A Gaussian kernel alone falls back to its bias there, and calls the worst of all parts undecided."""
+    features, positive = task()
+    head, _, _ = Head.fit(features, positive, seed=0)
+    far = np.zeros((1, 12), np.float32)
+    far[0, :3] = 50.0
+    assert float(np.asarray(head.probability(far))[0]) > 0.99
+
+
+@pytest.mark.parametrize("allowed", [0, 1, 5])
+def test_the_threshold_allows_no_more_false_alarms_than_stated(allowed: int) -> None:
+    rng = np.random.default_rng(0)
+    good, bad = rng.uniform(0, 0.6, 100).astype(np.float32), rng.uniform(0.3, 1, 100).astype(np.float32)
+    assert (good >= threshold(good, bad, allowed)).sum() <= allowed
+
+
+def test_between_scores_that_are_far_apart_the_threshold_leaves_room_on_both_sides() -> None:
+    good, bad = np.full(50, 0.001, np.float32), np.full(50, 0.999, np.float32)
+    assert 0.4 < threshold(good, bad, 1) < 0.6

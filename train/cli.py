@@ -1,0 +1,210 @@
+"""`kenpin-train`: from a data set to a run folder."""
+
+import argparse
+import os
+import shutil
+import sys
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edge_runtime.console import guarded
+from edge_runtime.errors import RunError
+
+if TYPE_CHECKING:
+    from train.run import Run
+    from train.views import DataSet
+
+DESCRIPTION = """\
+Train on a data set and write a run folder: weights, figures, the files used, and report.html.
+
+DATASET is a folder with one folder per part label,
+    <label>/train/good      good views, at least 8
+    <label>/train/defect    defective views, if there are any; few help (or one folder per defect type)
+    <label>/test/good       views for the report, never learnt from; left out, a quarter of the others is held out
+    <label>/test/defect
+with PNG, JPEG, BMP or TIFF pictures, grey or colour, of any size; or a built-in one:
+    shapes                  four synthetic parts, to try kenpin without a camera
+    elpv                    solar cells, mono and poly (needs the package elpv-dataset: kenpin[demo])
+"""
+EXAMPLES = """\
+examples:
+  kenpin-train shapes --out run
+  kenpin-train pictures --out run --size 128 --max-false-alarm 0.5%
+then:
+  kenpin-export run --out part.onnx
+
+exit status: 0 trained, 2 a mistake in what was asked (one line says which), 130 interrupted
+"""
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command's arguments."""
+    p = argparse.ArgumentParser(
+        "kenpin-train", description=DESCRIPTION, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    p.add_argument("dataset", metavar="DATASET", help="folder, or the name of a built-in data set")
+    p.add_argument("--out", metavar="RUN", type=Path, required=True, help="run folder to write; must not exist yet")
+    p.add_argument("--overwrite", action="store_true", help="replace an older run folder at RUN")
+    p.add_argument(
+        "--size",
+        type=_whole(16, 512),
+        help="longer side of a view in pixels, 16 to 512 (the pictures' own, at most 128)",
+    )
+    p.add_argument(
+        "--epochs",
+        type=_whole(1, 100_000),
+        default=40,
+        help="epochs at most; ends earlier when it no longer gains (%(default)s)",
+    )
+    p.add_argument(
+        "--seed",
+        type=_whole(0, 2**31 - 1),
+        default=0,
+        help="the same seed, data and machine give the same run (%(default)s)",
+    )
+    p.add_argument(
+        "--max-false-alarm",
+        type=_share,
+        default=0.02,
+        metavar="SHARE",
+        help="share of good parts that may be called NG, as 0.02 or 2%%; sets the thresholds (2%%)",
+    )
+    return p
+
+
+def main(argv: list[str] | None = None) -> int:
+    """The command. Returns its exit status."""
+    arguments = parser().parse_args(argv)
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow's greeting is no news to the engineer
+    return guarded("kenpin-train", "train", lambda: train(arguments))
+
+
+def train(arguments: argparse.Namespace) -> int:
+    """Train, judge the held-out views, and put the run folder in its place only when all of it is written."""
+    out: Path = arguments.out
+    if out.exists() and not (arguments.overwrite and (out / "run.json").is_file()):
+        raise RunError(out, "exists; name another, or add --overwrite to replace an older run folder")
+    if not out.absolute().parent.is_dir():
+        raise RunError(out, "its parent folder does not exist; make it first")
+    print("loading TensorFlow …", file=sys.stderr)
+    # Only now: they take seconds to import, and neither --help nor a mistyped path should wait for them.
+    from train import datasets, run
+    from train.exam import examine
+    from train.fit import Settings, fit
+    from train.judged import metrics
+    from train.progress import Bars
+    from train.report import write_report
+
+    settings = Settings(seed=arguments.seed, epochs=arguments.epochs, max_false_alarm=arguments.max_false_alarm)
+    began = time.monotonic()
+    with Bars() as bars:
+        data = datasets.load(
+            arguments.dataset, size=arguments.size, seed=settings.seed, report=bars.counter("reading pictures")
+        )
+        for line in _what(data):
+            bars.say(line)
+        fitted = fit(data, settings, [bars.epochs(settings.epochs)])
+        bars.say("judging the held-out views …")
+        judged = examine(fitted, data, settings.seed)
+    figures = metrics(judged, fitted.thresholds)
+    described = run.describe(data, fitted, settings, datetime.now(UTC).isoformat(timespec="seconds"))
+    draft = out.with_name(out.name + ".part")
+    shutil.rmtree(draft, ignore_errors=True)
+    try:
+        draft.mkdir()
+        run.save(draft, described, data, fitted, judged, figures)
+        write_report(
+            draft / "report.html",
+            title=data.name,
+            labels=data.labels,
+            judged=judged,
+            history=fitted.history,
+            thresholds=fitted.thresholds,
+            facts=_facts(described, data, time.monotonic() - began),
+        )
+        if out.exists():
+            shutil.rmtree(out)
+        draft.rename(out)
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+    for line in _found(figures):
+        print(line)
+    print(f"trained in {time.monotonic() - began:.0f} s; read {out / 'report.html'}")
+    return 0
+
+
+def _what(data: "DataSet") -> list[str]:
+    """What was read, and what of it the engineer should know."""
+    counts = f"{data.train.good.sum()} good and {data.train.defective.sum()} defective views to learn from"
+    lines = [
+        f"{data.name}: {len(data.labels)} labels of {data.spec.width}×{data.spec.height}×{data.spec.channels} pixels",
+        f"{counts}, {len(data.test)} held out",
+        *(f"note: {remark}" for remark in data.remarks),
+    ]
+    if len(data.labels) == 1:
+        lines.append(
+            f"note: {data.labels[0]!r} is the only label, so wrong parts can't be told; add folders for the others"
+        )
+    if not data.train.defective.any():
+        lines.append(
+            "note: no defective training views; made-up ones stand in, and real ones, even ten, would serve better"
+        )
+    return lines
+
+
+def _found(figures: dict[str, float | int]) -> list[str]:
+    """The held-out figures in words."""
+    lines = []
+    for key, words in (
+        ("false_alarm", "good views called NG (false alarms)"),
+        ("defect_escape", "defective views called OK (escapes)"),
+        ("wrong_part_escape", "wrong parts called OK (escapes)"),
+    ):
+        if f"{key}_rate" in figures:
+            low, high = figures[f"{key}_low"], figures[f"{key}_high"]
+            lines.append(f"{words:38} {figures[f'{key}_rate']:6.1%}   (95 % interval {low:.1%} to {high:.1%})")
+    return lines
+
+
+def _facts(run: "Run", data: "DataSet", seconds: float) -> list[tuple[str, str]]:
+    """Rows for the end of the report."""
+    return [
+        ("data set", f"{run.provenance.data}, digest {run.provenance.data_digest[:16]}"),
+        ("learnt from", f"{data.train.good.sum()} good and {data.train.defective.sum()} defective views"),
+        ("view", f"{run.view.width}×{run.view.height} pixels, {'grey' if run.view.channels == 1 else 'colour'}"),
+        ("seconds", f"{seconds:.0f} in all: drawing {run.seconds['cvae']:.0f}, judging {run.seconds['heads']:.0f}"),
+        ("created", run.provenance.created),
+        *((key.replace("_", " "), str(value)) for key, value in run.settings.items()),
+        *run.provenance.packages.items(),
+        *(("note", remark) for remark in run.remarks),
+    ]
+
+
+def _whole(low: int, high: int) -> Callable[[str], int]:
+    def read(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            value = low - 1
+        if not low <= value <= high:
+            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from {low} to {high}")
+        return value
+
+    return read
+
+
+def _share(text: str) -> float:
+    try:
+        value = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
+    except ValueError:
+        value = -1.0
+    if not 0 < value < 0.5:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a share above 0 and below 0.5, such as 0.02 or 2%")
+    return value
+
+
+if __name__ == "__main__":
+    sys.exit(main())

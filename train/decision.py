@@ -1,0 +1,49 @@
+"""The whole decision, from a view and the expected label to scores: what training measures is what export writes."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from keras import ops
+
+from edge_runtime.picture import Image
+from train.cvae import ConditionalVAE
+from train.difference import Tolerances
+from train.heads import Head
+from train.views import Labels
+
+Tensor = Any
+
+CHUNK = 128
+"""Views judged at once: enough to fill two cores, little enough for 512-pixel views in memory."""
+
+
+@dataclass(frozen=True)
+class Decision:
+    """Draw, compare, judge. `mismatch` is None where there is one label only: then no view is another part."""
+
+    cvae: ConditionalVAE
+    tolerances: Tolerances
+    defect: Head
+    mismatch: Head | None
+
+    def __call__(self, image: Tensor, label: Tensor) -> dict[str, Tensor]:
+        """The bundle's outputs, by name, of views uint8 [N, H, W, C] and expected labels int [N]."""
+        view = ops.cast(image, "float32") / 255.0
+        drawn = self.cvae.reconstruct(view, label)
+        difference, features = self.tolerances.difference(view, drawn, label)
+        return {
+            "defect_score": self.defect.probability(features),
+            "mismatch_score": self.mismatch.probability(features) if self.mismatch else ops.zeros_like(features[:, 0]),
+            "difference": difference,
+            "reconstruction": ops.cast(ops.round(drawn * 255.0), "uint8"),
+            "features": features,
+        }
+
+    def judge(self, images: Image, label: Labels) -> dict[str, Any]:
+        """The same as NumPy arrays, `CHUNK` views at a time."""
+        chunks = [
+            {key: np.asarray(value) for key, value in self(images[at : at + CHUNK], label[at : at + CHUNK]).items()}
+            for at in range(0, len(images), CHUNK)
+        ]
+        return {key: np.concatenate([chunk[key] for chunk in chunks]) for key in chunks[0]}

@@ -1,0 +1,40 @@
+"""The exam: every question asked of the views that training never saw, answered by Keras and scikit-learn."""
+
+import numpy as np
+
+from train.fit import Fitted
+from train.judged import Judged
+from train.views import DataSet
+
+MOST_WRONG = 3
+"""Wrong labels asked of each good view: with many labels, all of them would hide the other questions."""
+
+
+def examine(fitted: Fitted, data: DataSet, seed: int) -> Judged:
+    """Ask of each test view whether it is good as what it is, and of the good ones whether they are another part.
+
+    The scores are scikit-learn's own, so that the export has something independent to agree with.
+    """
+    views, count = data.test, len(data.labels)
+    rows, expected = [np.arange(len(views))], [views.label]
+    rng = np.random.default_rng(seed)
+    good = np.flatnonzero(views.good)
+    steps = rng.permuted(np.tile(np.arange(1, count), (len(good), 1)), axis=1)[:, :MOST_WRONG]
+    for step in steps.T:
+        rows.append(good)
+        expected.append((views.label[good] + step) % count)
+    asked, wanted = views[np.concatenate(rows)], np.concatenate(expected)
+    answers = fitted.decision.judge(asked.images, wanted)
+    for score, classifier in fitted.classifiers.items():
+        answers[score] = classifier.predict_proba(answers["features"])[:, 1].astype(np.float32)
+    return Judged(
+        asked.images,
+        asked.names,
+        asked.label,
+        wanted,
+        asked.defective,
+        answers["defect_score"],
+        answers["mismatch_score"],
+        answers["difference"],
+        answers["reconstruction"],
+    )

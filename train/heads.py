@@ -1,0 +1,98 @@
+"""The heads: one SVM that knows a defect, one that knows a wrong part, each calibrated to a probability.
+
+The kernel is the sum of a linear and a Gaussian one. A Gaussian alone falls back to its bias far from what it was
+taught, and calls the worst of all parts undecided; the linear part keeps growing there, as every feature does.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+from keras import ops
+from sklearn.calibration import CalibratedClassifierCV
+from sklearn.metrics.pairwise import euclidean_distances
+from sklearn.model_selection import StratifiedKFold, cross_val_predict
+from sklearn.svm import SVC
+
+from train.views import Mask
+
+Tensor = Any
+Floats = npt.NDArray[np.float32]
+
+GAMMA = 0.02
+"""Width of the Gaussian kernel for features in units of a good view's spread: neighbours are about 7 units apart."""
+SOFTNESS = 1.0
+"""The SVM's C."""
+FOLDS = 5
+
+
+def kernel(a: npt.NDArray[Any], b: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+    """Linear plus Gaussian, [A, B], of features [A, F] and [B, F]."""
+    return np.asarray(a @ b.T / a.shape[1] + np.exp(-GAMMA * euclidean_distances(a, b, squared=True)))
+
+
+@dataclass(frozen=True)
+class Head:
+    """A calibrated SVM as plain numbers: S support vectors of F features.
+
+    P = sigmoid(-(slope · f + offset)), f(x) = Σ weight_s · k(support_s, x) + bias; f is positive for the class looked
+    for (Platt, 1999).
+    """
+
+    support: Floats
+    weight: Floats
+    bias: float
+    slope: float
+    offset: float
+
+    @classmethod
+    def fit(cls, features: Floats, positive: Mask, seed: int) -> tuple[Self, CalibratedClassifierCV, Floats]:
+        """Fit on features [N, F] and what is looked for, bool [N]; each class has at least three views.
+
+        Also returns scikit-learn's own classifier, to be checked against, and each view's probability, [N], from a
+        classifier that was not fitted on it.
+        """
+        fewer = int(min(positive.sum(), (~positive).sum()))
+        outer = min(FOLDS, fewer)
+        inner = min(FOLDS, fewer - -(-fewer // outer))  # what the smaller class has left while one fold is held out
+        svm = SVC(C=SOFTNESS, kernel=kernel, class_weight="balanced")
+        within = StratifiedKFold(inner, shuffle=True, random_state=seed)
+        classifier = CalibratedClassifierCV(svm, method="sigmoid", cv=within, ensemble=False)
+        across = StratifiedKFold(outer, shuffle=True, random_state=seed)
+        honest = cross_val_predict(classifier, features, positive, cv=across, method="predict_proba")[:, 1]
+        classifier.fit(features, positive)
+        fitted = classifier.calibrated_classifiers_[0]
+        sigmoid = fitted.calibrators[0]
+        head = cls(
+            features[fitted.estimator.support_].astype(np.float32),
+            fitted.estimator.dual_coef_[0].astype(np.float32),
+            float(fitted.estimator.intercept_[0]),
+            float(sigmoid.a_),
+            float(sigmoid.b_),
+        )
+        return head, classifier, honest.astype(np.float32)
+
+    def probability(self, features: Tensor) -> Tensor:
+        """P of what is looked for, float32 [N], of features, float32 [N, F]; as scikit-learn says it."""
+        along = ops.matmul(features, ops.transpose(self.support))
+        lengths = ops.sum(ops.square(features), axis=1, keepdims=True) + np.sum(self.support**2, axis=1)
+        near = ops.exp(-GAMMA * ops.relu(lengths - 2.0 * along))
+        margin = ops.matmul(along / self.support.shape[1] + near, self.weight[:, None])[:, 0] + self.bias
+        return ops.sigmoid(-(self.slope * margin + self.offset))
+
+
+def threshold(good: Floats, bad: Floats, allowed: int) -> float:
+    """The score from which a view is NG, such that at most `allowed` of the `good` ones are.
+
+    Where there is room between the good scores and nearly all `bad` ones, it lies in the middle of the room (in
+    log odds), so that a view a little unlike those seen falls on its own side.
+    """
+    lowest = _log_odds(np.sort(good)[len(good) - 1 - allowed] + 1e-6)
+    room = _log_odds(np.quantile(bad, 0.01))
+    return float(1.0 / (1.0 + np.exp(-(lowest if room <= lowest else (lowest + room) / 2.0))))
+
+
+def _log_odds(p: Any) -> float:
+    p = float(np.clip(p, 1e-6, 1.0 - 1e-6))
+    return float(np.log(p / (1.0 - p)))

@@ -1,0 +1,74 @@
+"""Progress on the terminal: a bar for what is counted, a bar for epochs with the time left."""
+
+from types import TracebackType
+from typing import Any, Self
+
+import keras
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from train.views import Report
+
+PLAIN_STEPS = 10
+"""Where no terminal can redraw a bar (a log, CI), this many lines tell of a training."""
+
+
+class Bars:
+    """Bars on stderr while in its `with` block, so that stdout holds results only."""
+
+    def __init__(self) -> None:
+        self._console = Console(stderr=True, highlight=False)
+        self._progress = Progress(
+            TextColumn("{task.description:26}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[note]}"),
+            console=self._console,
+            disable=not self._console.is_terminal,
+        )
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._progress.stop()
+
+    def say(self, line: str) -> None:
+        """A line that stays, above the bars."""
+        self._console.print(line, markup=False, soft_wrap=True)
+
+    def counter(self, what: str) -> Report:
+        """A bar that is told how many of how many are done."""
+        task = self._progress.add_task(what, total=None, note="")
+        return lambda done, total: self._progress.update(task, completed=done, total=total)
+
+    def epochs(self, total: int) -> keras.callbacks.Callback:
+        """A Keras callback that shows epochs and the losses that matter."""
+        task = self._progress.add_task("training", total=total, note="", visible=False)
+        return _Epochs(self, self._progress, task, total)
+
+
+class _Epochs(keras.callbacks.Callback):  # type: ignore[misc]  # Keras is untyped
+    def __init__(self, bars: Bars, progress: Progress, task: Any, total: int) -> None:
+        super().__init__()
+        self.bars, self.progress, self.task, self.total = bars, progress, task, total
+
+    def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
+        self.progress.reset(self.task, visible=True)
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        logs = logs or {}
+        note = f"error {logs['error']:.5f}  held out {logs['val_error']:.5f}"
+        if logs.get("wrong_error"):
+            note += f"  wrong label {logs['wrong_error']:.5f}"
+        self.progress.update(self.task, completed=epoch + 1, note=note)
+        every = max(1, self.total // PLAIN_STEPS)
+        if self.progress.disable and ((epoch + 1) % every == 0 or epoch == 0):
+            self.bars.say(f"epoch {epoch + 1} of at most {self.total}: {note}")
+
+    def on_train_end(self, logs: dict[str, float] | None = None) -> None:
+        self.progress.update(self.task, total=self.progress.tasks[self.task].completed)

@@ -1,0 +1,201 @@
+"""The run folder: all that a training leaves behind, and all that an export needs. No pickle in it.
+
+| file              | what                                                                                   |
+|-------------------|----------------------------------------------------------------------------------------|
+| `run.json`        | labels, view, thresholds, settings, provenance: the typed `Run`                        |
+| `model.weights.h5`| the CVAE's weights, the same file for every Keras backend                              |
+| `decision.npz`    | tolerances and heads                                                                   |
+| `held_out.npz`    | held-out views, expected labels, and the scores that Keras and scikit-learn gave them  |
+| `files.csv`       | every view used: its use, label, source and SHA-256                                    |
+| `history.json`    | losses by epoch                                                                        |
+| `metrics.json`    | held-out figures                                                                       |
+| `report.html`     | all of it for a person                                                                 |
+"""
+
+import csv
+import io
+import json
+import zlib
+from dataclasses import asdict
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from subprocess import DEVNULL, CalledProcessError, check_output
+from typing import Any, Literal
+from zipfile import BadZipFile
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from edge_runtime.bundle import Provenance
+from edge_runtime.errors import RunError
+from edge_runtime.picture import Image, ViewSpec
+from edge_runtime.verdict import Thresholds
+from train.cvae import ConditionalVAE
+from train.decision import Decision
+from train.difference import Tolerances
+from train.fit import Fitted, Settings
+from train.heads import Head
+from train.judged import Judged
+from train.views import DataSet, Labels
+
+PACKAGES = ("kenpin", "keras", "tensorflow", "tensorflow-cpu", "scikit-learn", "numpy", "opencv-python-headless")
+MOST_HELD_OUT = 1000
+"""Questions kept for the export to check itself on."""
+
+Arrays = dict[str, npt.NDArray[Any]]
+
+
+class Run(BaseModel):
+    """`run.json`: what was trained, on what, and how."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    format: Literal["kenpin.run/1"] = "kenpin.run/1"
+    name: str
+    labels: tuple[str, ...]
+    view: ViewSpec
+    thresholds: Thresholds
+    cvae: dict[str, Any]
+    settings: dict[str, int | float]
+    seconds: dict[str, float]
+    remarks: tuple[str, ...]
+    provenance: Provenance
+
+
+def describe(data: DataSet, fitted: Fitted, settings: Settings, created: str) -> Run:
+    """What `run.json` says of a training. `created`: ISO time."""
+    return Run(
+        name=data.name,
+        labels=data.labels,
+        view=data.spec,
+        thresholds=fitted.thresholds,
+        cvae=fitted.decision.cvae.settings(),
+        settings=asdict(settings),
+        seconds=fitted.seconds,
+        remarks=data.remarks,
+        provenance=Provenance(
+            data=data.name,
+            data_digest=data.digest,
+            seed=settings.seed,
+            created=created,
+            commit=_commit(),
+            packages=_versions(),
+        ),
+    )
+
+
+def save(folder: Path, run: Run, data: DataSet, fitted: Fitted, judged: Judged, figures: dict[str, Any]) -> None:
+    """Write everything but the report into the existing `folder`."""
+    (folder / "run.json").write_text(run.model_dump_json(indent=2))
+    fitted.decision.cvae.save_weights(folder / "model.weights.h5")
+    np.savez_compressed(folder / "decision.npz", **_to_arrays(fitted.decision))  # type: ignore[arg-type]  # numpy/numpy#24148
+    chosen = np.random.default_rng(0).permutation(len(judged.label))[:MOST_HELD_OUT]
+    np.savez_compressed(
+        folder / "held_out.npz",
+        views=judged.views[chosen],
+        expected=judged.expected[chosen],
+        defect_score=judged.defect_score[chosen],
+        mismatch_score=judged.mismatch_score[chosen],
+    )
+    (folder / "history.json").write_text(json.dumps(fitted.history))
+    (folder / "metrics.json").write_text(json.dumps(figures, indent=2))
+    with (folder / "files.csv").open("w", newline="") as out:
+        rows = csv.writer(out)
+        rows.writerow(("use", "label", "defective", "source", "sha256"))
+        for use, views in (("train", data.train), ("test", data.test)):
+            for row in zip(views.label, views.defective, views.names, views.digests, strict=True):
+                rows.writerow((use, data.labels[row[0]], int(row[1]), row[2], row[3]))
+
+
+class HeldOut:
+    """Held-out views and what Keras and scikit-learn said of them: the figures an export must agree with.
+
+    `views`: uint8 [N, H, W, C]. `expected`: int64 [N]. `scores`: float32 [N] each, by output name.
+    """
+
+    def __init__(self, views: Image, expected: Labels, scores: dict[str, npt.NDArray[np.float32]]) -> None:
+        self.views, self.expected, self.scores = views, expected, scores
+
+
+def load(folder: Path) -> tuple[Run, Decision, HeldOut, dict[str, Any]]:
+    """Read a run folder: what it says of itself, the decision, the held-out views, the figures.
+
+    Raises RunError where it is none, or a part is missing or damaged.
+    """
+    if not folder.is_dir():
+        raise RunError(folder, "is no folder; name a run folder written by kenpin-train")
+    try:
+        run = Run.model_validate_json((folder / "run.json").read_bytes())
+        arrays, kept = _read(folder / "decision.npz"), _read(folder / "held_out.npz")
+        figures = json.loads((folder / "metrics.json").read_text())
+        cvae = ConditionalVAE(**run.cvae)
+        zeros = np.zeros((1, run.view.height, run.view.width, run.view.channels), np.float32)
+        cvae({"view": zeros, "label": np.zeros(1, np.int64)})
+        cvae.load_weights(folder / "model.weights.h5")
+        decision = _from_arrays(cvae, arrays)
+        held_out = HeldOut(
+            kept["views"], kept["expected"], {name: kept[name] for name in ("defect_score", "mismatch_score")}
+        )
+    except FileNotFoundError as error:
+        missing = Path(str(error.filename)).name
+        raise RunError(folder, f"has no {missing}; name a run folder written by kenpin-train") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise RunError(folder / "run.json", f"{first['msg']}; train again with this kenpin") from error
+    except (OSError, ValueError, KeyError, EOFError, BadZipFile, zlib.error) as error:
+        raise RunError(folder, f"is damaged ({str(error).splitlines()[0]}); train again") from error
+    return run, decision, held_out, figures
+
+
+def _read(path: Path) -> Arrays:
+    with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as arrays:
+        return dict(arrays)
+
+
+def _to_arrays(decision: Decision) -> Arrays:
+    tolerances = decision.tolerances
+    arrays: Arrays = {"centre": tolerances.centre, "scale": tolerances.scale}
+    for level, (mean, spread) in enumerate(zip(tolerances.mean, tolerances.spread, strict=True)):
+        arrays[f"mean_{level}"], arrays[f"spread_{level}"] = mean, spread
+    for name, head in (("defect", decision.defect), ("mismatch", decision.mismatch)):
+        if head is not None:
+            arrays |= {f"{name}_{key}": np.asarray(value) for key, value in asdict(head).items()}
+    return arrays
+
+
+def _from_arrays(cvae: ConditionalVAE, arrays: Arrays) -> Decision:
+    levels = sum(key.startswith("mean_") for key in arrays)
+    tolerances = Tolerances(
+        tuple(arrays[f"mean_{level}"] for level in range(levels)),
+        tuple(arrays[f"spread_{level}"] for level in range(levels)),
+        arrays["centre"],
+        arrays["scale"],
+    )
+
+    def head(name: str) -> Head:
+        numbers = (float(arrays[f"{name}_{key}"]) for key in ("bias", "slope", "offset"))
+        return Head(arrays[f"{name}_support"], arrays[f"{name}_weight"], *numbers)
+
+    return Decision(cvae, tolerances, head("defect"), head("mismatch") if "mismatch_support" in arrays else None)
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue  # TensorFlow comes under two names, and a checkout may not be installed
+    return found
+
+
+def _commit() -> str:
+    """The commit that last touched this trainer, or "" where it is not run from a checkout of its own."""
+    last = ["git", "log", "-1", "--format=%H", "--", "."]  # says nothing of a folder that a surrounding repo ignores
+    try:
+        return check_output(  # noqa: S603  # a fixed command
+            last, cwd=Path(__file__).parent, text=True, stderr=DEVNULL
+        ).strip()
+    except (OSError, CalledProcessError):
+        return ""
