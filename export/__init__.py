@@ -1,0 +1,1 @@
+"""From a run folder to one ONNX file that holds the whole decision."""

@@ -1,0 +1,95 @@
+"""Write a bundle: convert, check against what was trained, let the line's own loader prove it, then name it."""
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+
+from edge_runtime.bundle import Bundle, BundleInfo, Golden, load_bundle
+from edge_runtime.errors import BundleError
+from edge_runtime.picture import Image, ViewSpec
+from export.graph import describe, to_onnx
+from train.decision import Decision
+from train.run import HeldOut, Run, load
+
+AGREE_WITHIN = 1e-3
+"""Largest gap allowed between a score of the bundle and scikit-learn's on Keras' features."""
+MOST_GOLDEN_LABELS = 8
+"""Labels with golden vectors of their own; more would make every start slower and prove little more."""
+STANDARD_DOMAINS = {"", "ai.onnx"}
+
+
+def export(run_folder: Path, out: Path, *, name: str | None, version: str) -> tuple[Bundle, float]:
+    """Write the run in `run_folder` as the bundle `out`; `name` is the data set's where None.
+
+    Returns the bundle as the line would load it, and the largest gap of a score on the held-out views.
+    Raises RunError for a run that cannot be read, BundleError where the bundle does not say what was trained; then
+    nothing is left at `out` that was not there before.
+    """
+    run, decision, held_out, figures = load(run_folder)
+    model = to_onnx(decision, run.view)
+    _refuse_custom(out, model)
+    info = BundleInfo(
+        name=name or run.name,
+        version=version,
+        labels=run.labels,
+        view=run.view,
+        thresholds=run.thresholds,
+        metrics=figures,
+        provenance=run.provenance,
+        golden=_golden(decision, run),
+    )
+    describe(model, info.to_properties())
+    draft = out.with_name(out.name + ".part")
+    try:
+        try:
+            draft.write_bytes(model.SerializeToString(deterministic=True))
+        except OSError as error:
+            raise BundleError(
+                out, f"cannot be written ({error.strerror}); name a file in a folder that exists"
+            ) from error
+        bundle = load_bundle(draft)
+        gap = disagreement(bundle, held_out)
+        if not gap <= AGREE_WITHIN:
+            raise BundleError(out, f"not written: its scores are up to {gap:.4f} from what was trained; train again")
+        draft.replace(out)
+    finally:
+        draft.unlink(missing_ok=True)
+    return bundle, gap
+
+
+def disagreement(bundle: Bundle, held_out: HeldOut) -> float:
+    """The largest gap between the bundle's scores on held-out views and Keras and scikit-learn's. NaN where any is."""
+    gaps = []
+    for row, (view, expected) in enumerate(zip(held_out.views, held_out.expected, strict=True)):
+        found = bundle.inspect(view, int(expected))
+        gaps += [abs(getattr(found, name) - float(scores[row])) for name, scores in held_out.scores.items()]
+    return float(np.max(gaps))
+
+
+def _golden(decision: Decision, run: Run) -> tuple[Golden, ...]:
+    """For each label a view of integer arithmetic, and the label's own drawing of it, which looks like a part."""
+    golden = []
+    for label in range(min(len(run.labels), MOST_GOLDEN_LABELS)):
+        pattern = _pattern(run.view, label)
+        index = np.array([label], np.int64)
+        drawing = decision.judge(pattern[None], index)["reconstruction"][0]
+        for view in (pattern, drawing):
+            says = {key: value[0] for key, value in decision.judge(view[None], index).items()}
+            golden.append(
+                Golden.of(view, label, float(says["defect_score"]), float(says["mismatch_score"]), says["features"])
+            )
+    return tuple(golden)
+
+
+def _pattern(view: ViewSpec, label: int) -> Image:
+    """A picture of integer arithmetic, uint8 [H, W, C]: the same on every machine."""
+    y, x, c = np.indices((view.height, view.width, view.channels))
+    return np.asarray((y * 7 + x * 13 + (y * x) // 5 + c * 29 + label * 31) % 256, np.uint8)
+
+
+def _refuse_custom(out: Path, model: onnx.ModelProto) -> None:
+    """Any ONNX Runtime must run the file, on any device: standard operators only."""
+    domains = {node.domain for node in model.graph.node} - STANDARD_DOMAINS
+    if domains or model.functions:
+        raise BundleError(out, f"not written: needs operators of {', '.join(sorted(domains))}; this is a bug in kenpin")

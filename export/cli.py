@@ -1,0 +1,64 @@
+"""`kenpin-export`: from a run folder to one ONNX file."""
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+from edge_runtime.console import guarded
+
+DESCRIPTION = """\
+Write a run folder as one ONNX file, the bundle: the whole decision, from a view and the expected label to scores.
+
+Before the file gets its name it must agree, within 0.001 on every score, with what Keras and scikit-learn said of the
+held-out views, and reproduce its golden vectors under ONNX Runtime as the line will. One that does not is not written.
+"""
+EXAMPLES = """\
+examples:
+  kenpin-export run --out part.onnx
+  kenpin-export run --out harness-7.onnx --name harness --version 7
+then:
+  kenpin-edge score part.onnx picture.png --label A12
+
+exit status: 0 written, 2 a mistake in what was asked or a bundle that does not agree (one line says which)
+"""
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command's arguments."""
+    p = argparse.ArgumentParser(
+        "kenpin-export", description=DESCRIPTION, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    p.add_argument("run", metavar="RUN", type=Path, help="run folder written by kenpin-train")
+    p.add_argument(
+        "--out", metavar="FILE.onnx", type=Path, required=True, help="bundle to write; an older one is replaced"
+    )
+    p.add_argument("--name", help="name of the bundle in every verdict (the data set's name)")
+    p.add_argument("--version", default="1", help="version of the bundle in every verdict (%(default)s)")
+    return p
+
+
+def main(argv: list[str] | None = None) -> int:
+    """The command. Returns its exit status."""
+    arguments = parser().parse_args(argv)
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    return guarded("kenpin-export", "train", lambda: run(arguments))
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Export, and say how well it agrees."""
+    print("loading TensorFlow …", file=sys.stderr)
+    from export.bundle import export  # only now: --help should not wait seconds for it
+
+    print("converting, and checking on the held-out views …", file=sys.stderr)
+    bundle, gap = export(arguments.run, arguments.out, name=arguments.name, version=arguments.version)
+    size = arguments.out.stat().st_size / 1e6
+    print(
+        f"{arguments.out}: {bundle.info.name} {bundle.info.version}, {len(bundle.info.labels)} labels, {size:.1f} MB, "
+        f"scores within {gap:.1e} of what was trained, sha256 {bundle.sha256[:16]}"
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
