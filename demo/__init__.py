@@ -1,0 +1,1 @@
+"""`make demo`: a whole inspection line on one PC, from training to verdicts at a subscriber."""
