@@ -38,7 +38,7 @@ class ConditionalVAE(keras.Model):  # type: ignore[misc]  # Keras ships no types
         height, width, channels: size of a view in pixels; channels is 1 or 3.
         labels: number of part labels, at least 1. With one label there is no wrong label to learn from.
         latent: length of the latent.
-        filters: channels of the widest picture layer; each halving of the picture doubles them, up to 64.
+        filters: channels of the largest picture layer; each halving doubles them, up to 64.
         binding: weight of the wrong-label hinge against the rest of the loss.
         seed: seed of the sampling noise and of the choice of wrong labels.
 
@@ -54,7 +54,7 @@ class ConditionalVAE(keras.Model):  # type: ignore[misc]  # Keras ships no types
         channels: int,
         labels: int,
         latent: int = 16,
-        filters: int = 8,
+        filters: int = 12,
         binding: float = 1.0,
         seed: int = 0,
         **kwargs: Any,
@@ -74,15 +74,19 @@ class ConditionalVAE(keras.Model):  # type: ignore[misc]  # Keras ships no types
         self.to_log_variance = keras.layers.Dense(latent, name="log_variance")
         self.sampling = Sampling(seed, name="sampling", dtype="float32")
 
+        # Mixing happens before each doubling and never at full size, where it would cost most of the time.
         self.from_latent = keras.layers.Dense(math.prod(self.grid), name="from_latent")
         self.films = [FiLM(w, name=f"film_{level}") for level, w in enumerate(reversed(widths))]
-        self.ups = [
-            keras.layers.Conv2DTranspose(w, 4, strides=2, padding="same", name=f"up_{level}")
-            for level, w in enumerate(reversed([filters, *widths[:-1]]))
+        self.mixes = [
+            keras.layers.Conv2D(w, 3, padding="same", activation="silu", name=f"mix_{level}")
+            for level, w in enumerate([*reversed(widths[:-1]), 2 * filters])
         ]
-        self.last_film = FiLM(filters, name="film_last")
-        self.to_pixels = keras.layers.Conv2D(
-            channels, 3, padding="same", activation="sigmoid", name="pixels", dtype="float32"
+        self.ups = [
+            keras.layers.Conv2DTranspose(w, 2, strides=2, name=f"up_{level}")
+            for level, w in enumerate(reversed(widths[:-1]))
+        ]
+        self.to_pixels = keras.layers.Conv2DTranspose(
+            channels, 2, strides=2, activation="sigmoid", name="pixels", dtype="float32"
         )
 
         self.wrong_labels = keras.random.SeedGenerator(seed + 1)
@@ -108,10 +112,9 @@ class ConditionalVAE(keras.Model):  # type: ignore[misc]  # Keras ships no types
         """The part `label` (int [N]) at `latent` (float [N, latent]): float32 [N, H, W, C] in 0..1."""
         what = ops.one_hot(label, self.labels)
         h = ops.reshape(self.from_latent(ops.concatenate([latent, what], axis=-1)), (-1, *self.grid))
-        for film, up in zip(self.films, self.ups, strict=True):
-            h = up(ops.silu(film(h, what)))
-        picture = self.to_pixels(ops.silu(self.last_film(h, what)))
-        return picture[:, : self.height, : self.width, :]
+        for film, mix, up in zip(self.films, self.mixes, [*self.ups, self.to_pixels], strict=True):
+            h = up(mix(ops.silu(film(h, what))))
+        return h[:, : self.height, : self.width, :]
 
     def reconstruct(self, view: Tensor, label: Tensor) -> Tensor:
         """What the expected part should look like here, without any randomness: float32 [N, H, W, C]."""

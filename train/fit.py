@@ -47,7 +47,7 @@ class Settings:
     epochs: int = 40
     batch: int = 32
     latent: int = 16
-    filters: int = 8
+    filters: int = 12
     max_false_alarm: float = 0.02
 
 
