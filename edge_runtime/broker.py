@@ -5,6 +5,7 @@ Topics are `<prefix>/<site>/<line>/<station>/` + `verdict`, `status`, `cmd/<name
 
 import json
 import logging
+import math
 import sys
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
@@ -33,6 +34,8 @@ RECONNECT_S = (1, 10)
 """First and longest pause between two attempts to reach the broker."""
 MAX_PACKET_BYTES = 64 * 1024
 """A command is a few hundred bytes; the broker keeps larger ones away from us."""
+WITH_WILL = "Disconnect with will message"
+"""MQTT 5's reason code 0x04."""
 FAREWELL_S = 2.0
 """How long the last status may take."""
 
@@ -51,7 +54,7 @@ class Broker:
         self._station, self._outbox, self._commands, self._facts = station, outbox, commands, facts
         self._connected = False
         self._complained = False
-        who = f"kenpin-{station.site}-{station.line}-{station.station}"
+        who = f"kenpin/{station.site}/{station.line}/{station.station}"  # no level holds a "/", so no two share it
         self._client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id=who, protocol=mqtt.MQTTv5)
         self._client.reconnect_delay_set(*RECONNECT_S)
         self._client.on_connect = self._on_connect
@@ -71,24 +74,25 @@ class Broker:
         self._client.loop_start()
         return self
 
-    def __exit__(self, *_: object) -> None:
-        """Say `stopped`, so that nobody takes a clean end for a fault, and leave."""
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        """Say `stopped` and leave. After a fault the last will speaks: nobody shall take that for a clean end."""
         self._publisher.stop()
-        if self._connected:
+        faulty = kind is not None and not issubclass(kind, BrokerError)
+        if self._connected and not faulty:
             try:
                 self._send_status("stopped").wait_for_publish(FAREWELL_S)
             except (RuntimeError, ValueError) as error:  # paho's words for: the connection ended meanwhile
                 log.warning("the last status was not sent (%s)", error)
-        self._client.disconnect()
+        self._client.disconnect(ReasonCode(PacketTypes.DISCONNECT, WITH_WILL) if faulty else None)
         self._client.loop_stop()
 
     def wake(self) -> None:
         """Say that the outbox has a new verdict."""
         self._publisher.wake()
 
-    def drain(self, patience_s: float, enough: Callable[[], bool] = lambda: False) -> int:
-        """Wait until all verdicts are delivered, or none was for `patience_s`, or `enough`; how many still wait."""
-        return self._publisher.drain(patience_s, enough)
+    def drain(self, patience_s: float, enough: Callable[[], bool] = lambda: False, within_s: float = math.inf) -> int:
+        """As the publisher's: wait until all verdicts are delivered, within bounds; how many still wait."""
+        return self._publisher.drain(patience_s, enough, within_s)
 
     def undelivered(self, waiting: int) -> BrokerError:
         """The error that tells of `waiting` verdicts that could not be sent."""

@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from edge_runtime.errors import BundleError
 from edge_runtime.picture import Image, ViewSpec
+from edge_runtime.quality import Usual
 from edge_runtime.verdict import BundleRef, Thresholds
 
 FORMAT = "1"
@@ -96,6 +97,7 @@ class BundleInfo(_Meta):
     metrics: dict[str, Any]
     provenance: Provenance
     golden: Annotated[tuple[Golden, ...], Field(min_length=1)]
+    usual: tuple[Usual, ...]
 
     def to_properties(self) -> dict[str, str]:
         """As ONNX metadata properties: texts as they are, the rest as JSON."""
@@ -223,6 +225,11 @@ def _check_contract(bundle: Bundle) -> None:
             if types.get(name) != wanted:
                 has = types.get(name, "nothing")
                 raise BundleError(bundle.path, f"its {kind} {name!r} is {has}, not {wanted}; export it again")
+    labels = bundle.info.labels
+    if len(set(labels)) < len(labels):
+        raise BundleError(bundle.path, f"names a label twice ({', '.join(labels)}); export it again")
+    if len(bundle.info.usual) != len(labels) or (bundle.info.thresholds.mismatch is None) != (len(labels) == 1):
+        raise BundleError(bundle.path, f"its metadata do not fit its {len(labels)} labels; export it again")
     spec = bundle.info.view
     shape = list(bundle.session.get_inputs()[[t.name for t in bundle.session.get_inputs()].index("image")].shape[1:])
     if shape != [spec.height, spec.width, spec.channels]:
@@ -235,9 +242,7 @@ def _replay(bundle: Bundle) -> None:
         try:
             found = bundle.inspect(golden.view(bundle.info.view), golden.label)
         except Exception as error:  # a damaged picture or graph fails in many ways, and each means: do not inspect
-            raise BundleError(
-                bundle.path, f"golden vector {number} cannot be run ({error}); export it again"
-            ) from error
+            raise BundleError(bundle.path, f"golden vector {number} cannot be run; export it again") from error
         scores = [abs(getattr(found, name) - getattr(golden, name)) for name in SCORES]
         agrees = all(gap <= SCORE_TOLERANCE for gap in scores) and (
             found.features.shape == (len(golden.features),)
@@ -249,3 +254,8 @@ def _replay(bundle: Bundle) -> None:
                 f"golden vector {number} gives {found.defect_score:.4f} / {found.mismatch_score:.4f}, trained was "
                 f"{golden.defect_score:.4f} / {golden.mismatch_score:.4f}; do not inspect with it, export it again",
             )
+    last = len(bundle.info.labels) - 1
+    try:
+        bundle.inspect(bundle.info.golden[0].view(bundle.info.view), last)
+    except Exception as error:  # the engine's own types; whatever it is, the graph knows fewer labels than it says
+        raise BundleError(bundle.path, "has fewer parts than its metadata have labels; export it again") from error

@@ -30,11 +30,14 @@ def guarded(command: str, extra: str, work: Callable[[], int]) -> int:
             raise  # a bug, and no package to install
         print(f"{command}: needs {error.name}; install it with: pip install 'kenpin[{extra}]'", file=sys.stderr)
         return UsageError.exit_status
-    except KeyboardInterrupt:
-        print(f"{command}: interrupted", file=sys.stderr)
-        return INTERRUPTED
     except BrokenPipeError:
         # The reader (head, less) has gone; point stdout elsewhere, or Python complains once more while it ends.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:  # the disk is full, a folder is closed to us: what names the thing is in the error
+        print(f"{command}: {error.filename or 'output'}: {error.strerror or error}", file=sys.stderr)
+        return KenpinError.exit_status
+    except KeyboardInterrupt:
+        print(f"{command}: interrupted", file=sys.stderr)
+        return INTERRUPTED
     return status

@@ -51,13 +51,16 @@ def run(path: Path) -> None:
             count = 0
             try:
                 while frame := camera.grab():
-                    verdict = inspector.inspect(frame, recipe.labels(), TRIGGER)
+                    verdict = inspector.inspect(frame, recipe.labels_at(frame.captured_ns), TRIGGER)
                     outbox.append(verdict)
                     broker.wake()
                     count += 1
             finally:  # also where the outbox is full: what it holds must go out
                 stopped = stop.is_set()
-                waiting = broker.drain(HASTE_S if stopped else PATIENCE_S, enough=lambda: stop.is_set() and not stopped)
+                if stopped:
+                    waiting = broker.drain(HASTE_S, within_s=HASTE_S)
+                else:
+                    waiting = broker.drain(PATIENCE_S, enough=stop.is_set)
             if waiting and not stop.is_set():
                 raise broker.undelivered(waiting)
     log.info("%s stopped after %d verdicts; %d wait in %s", station.station, count, waiting, outbox.path)

@@ -34,7 +34,7 @@ class _FileError(KenpinError):
     """Something is wrong with one file or folder."""
 
     def __init__(self, path: Path | str, why: str) -> None:
-        super().__init__(f"{path}: {why}")
+        super().__init__(f"{str(path)!r}: {why}" if not str(path).isprintable() else f"{path}: {why}")
         self.path, self.why = Path(path), why
 
 

@@ -84,9 +84,10 @@ class Inspector:
         view = self.bundle.info.view.view(crop)
         if is_blank(view):
             raise PictureError(f"region {name}", "shows nothing, it is all one brightness; check light, lens and box")
-        findings = self.bundle.inspect(view, self.bundle.label_index(label))
+        index = self.bundle.label_index(label)
+        findings = self.bundle.inspect(view, index)
         defect, mismatch = _probability(findings.defect_score), _probability(findings.mismatch_score)
-        call, reason = decide(defect, mismatch, self.limits)
+        call, reason = decide(defect, mismatch, self.limits, unusual=not self.bundle.info.usual[index].holds(view))
         found = None
         if reason is Reason.WRONG_PART:
             found = self.bundle.find(view)
@@ -98,7 +99,7 @@ class Inspector:
             reason=reason,
             found=found,
             defect_score=None if math.isnan(defect) else defect,
-            mismatch_score=None if math.isnan(mismatch) else mismatch,
+            mismatch_score=None if math.isnan(mismatch) or self.limits.mismatch is None else mismatch,
             box=box,
             peak=_peak(findings.difference, box),
         )

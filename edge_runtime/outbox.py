@@ -59,6 +59,7 @@ class Outbox:
         self.path = folder / "outbox.db"
         self._max_pages = max(max_bytes // _PAGE_BYTES, 16)
         self._mutex = threading.Lock()
+        self._last: tuple[int, str] | None = None  # seq and hash of the last verdict kept by this process
         self._lock_file = _lock(folder)
         try:
             self._db = self._open()
@@ -115,12 +116,15 @@ class Outbox:
         with self._explained(), self._transaction():
             last = self._db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'verdicts'").fetchone()
             head = self._db.execute("SELECT hash FROM chain").fetchone()
-            seq = last[0] + 1 if last else 1
-            placed = verdict.model_copy(update={"seq": seq, "prev": head[0] if head else GENESIS})
+            # A file that was damaged and replaced while we ran is empty, but the chain goes on where it was.
+            before, hash_before = (last[0], head[0]) if last and head else self._last or (0, GENESIS)
+            seq = before + 1
+            placed = verdict.model_copy(update={"seq": seq, "prev": hash_before})
             json = placed.to_json()
             self._db.execute("INSERT INTO verdicts (seq, json) VALUES (?, ?)", (seq, json))
             digest = hashlib.sha256(json).hexdigest()
             self._db.execute("INSERT OR REPLACE INTO chain (only_row, hash) VALUES (1, ?)", (digest,))
+        self._last = (seq, digest)
         return placed
 
     def _open(self) -> sqlite3.Connection:
@@ -151,12 +155,13 @@ class Outbox:
 
     def _move_aside(self, why: str) -> None:
         stamp = time.strftime("%Y%m%dT%H%M%S", time.gmtime())
-        aside = self.path.with_name(f"outbox.damaged-{stamp}.db")
+        aside = self.path.with_name(f"outbox.damaged-{stamp}-{time.time_ns() % 10**9:09}.db")
         for ending in ("", "-wal", "-shm"):
             part = self.path.with_name(self.path.name + ending)
             if part.exists():
                 part.replace(aside.with_name(aside.name + ending))
-        log.error("%s: is damaged (%s); moved to %s, a new chain begins at seq 1", self.path, why, aside.name)
+        next_seq = self._last[0] + 1 if self._last else 1
+        log.error("%s: is damaged (%s); moved to %s, goes on at seq %d", self.path, why, aside.name, next_seq)
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:

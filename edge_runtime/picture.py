@@ -11,12 +11,14 @@ Rules, which the bundle relies on:
   a rule that depends on the picture would let training and the line drift apart.
 """
 
+import os
 from pathlib import Path
 from typing import Annotated, Any
 
 import cv2
 import numpy as np
 import numpy.typing as npt
+import simplejpeg
 from pydantic import BaseModel, ConfigDict, Field
 
 from edge_runtime.errors import PictureError
@@ -29,11 +31,8 @@ SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff"})
 FLAT = 8
 """Grey levels. A view whose brightest and darkest pixels are this close shows nothing: no light, or burnt out."""
 
-_ENDINGS = {  # the mark that a whole file has, and the mark it must follow
-    ".png": (b"IEND", b"IDAT"),
-    ".jpg": (b"\xff\xd9", b"\xff\xda"),  # OpenCV fills a cut JPEG with grey and says nothing
-    ".jpeg": (b"\xff\xd9", b"\xff\xda"),
-}
+_JPEG = b"\xff\xd8"
+_PNG = b"\x89PNG"
 
 # A damaged file is our one clear line, not OpenCV's and ours.
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
@@ -73,8 +72,9 @@ def read_picture(path: Path) -> Image:
         raise PictureError(path, f"cannot be read ({error.strerror}); name a picture file") from error
     if not data:
         raise PictureError(path, "is empty; copy it again from where it was taken")
-    ending, before = _ENDINGS.get(path.suffix.lower(), (b"", b""))
-    if data.rfind(ending) < data.rfind(before):
+    if data.startswith(_JPEG):
+        return _read_jpeg(path, data)
+    if data.startswith(_PNG) and data.rfind(b"IEND") < data.rfind(b"IDAT"):  # before libpng says so in its own words
         raise PictureError(path, "is cut short; copy it again from where it was taken")
     try:
         pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
@@ -84,6 +84,25 @@ def read_picture(path: Path) -> Image:
         kinds = ", ".join(sorted(SUFFIXES))
         raise PictureError(path, f"is no picture that can be decoded, or is damaged; expected one of {kinds}")
     return as_picture(pixels, path)
+
+
+def _read_jpeg(path: Path, data: bytes) -> Image:
+    """Decode a JPEG, or raise PictureError where anything in it is torn: OpenCV fills the rest with grey, silently.
+
+    A JPEG has no checksum: a flipped bit that leaves it well-formed shows only in the picture.
+    """
+    try:
+        space = simplejpeg.decode_jpeg_header(data)[2]
+        return np.ascontiguousarray(simplejpeg.decode_jpeg(data, "GRAY" if space == "Gray" else "BGR", strict=True))
+    except ValueError as error:
+        why = f"is a damaged JPEG ({error}); copy it again from where it was taken"
+        raise PictureError(path, why) from error
+
+
+def printable(name: str) -> str:
+    """A file's name as text that JSON, UTF-8 and a terminal's line can hold; what cannot be shown is escaped."""
+    shown = os.fsencode(name).decode("utf-8", "backslashreplace")
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in shown)
 
 
 def as_picture(pixels: npt.NDArray[np.generic], source: Path | str) -> Image:
@@ -109,5 +128,7 @@ def is_blank(view: Image) -> bool:
 def pictures_in(folder: Path) -> list[Path]:
     """The picture files directly in `folder`, by name. Hidden files are left out."""
     return sorted(
-        path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
+        path
+        for path in folder.iterdir()
+        if path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and (path.is_file() or path.is_symlink())
     )

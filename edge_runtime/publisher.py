@@ -6,6 +6,7 @@ starts with nothing of paho's and everything of the outbox's, and what the last 
 """
 
 import logging
+import math
 import threading
 import time
 from collections import deque
@@ -96,14 +97,20 @@ class Publisher:
         self._acks.append(_Ack(self._connection, message, refusal))
         self._wake.set()
 
-    def drain(self, patience_s: float, enough: Callable[[], bool] = lambda: False) -> int:
-        """Wait until nothing waits, or nothing was delivered for `patience_s`, or `enough`; how many still wait."""
+    def drain(self, patience_s: float, enough: Callable[[], bool] = lambda: False, within_s: float = math.inf) -> int:
+        """Wait until nothing waits; how many still do.
+
+        Ends earlier when nothing was delivered for `patience_s`, or `enough`, or after `within_s` in all.
+        """
         seen, since = -1, self._clock()
+        deadline = since + within_s
         while waiting := self._outbox.count():
             with self._progress:
                 if self._delivered != seen:
                     seen, since = self._delivered, self._clock()
                 elif self._clock() - since > patience_s or enough():
+                    break
+                if self._clock() > deadline:
                     break
                 self._progress.wait(0.1)
         return waiting

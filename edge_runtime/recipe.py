@@ -4,6 +4,8 @@ import json
 import logging
 import os
 import threading
+import time
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +14,9 @@ from types import MappingProxyType
 from edge_runtime.errors import RecipeError
 
 log = logging.getLogger(__name__)
+
+CHANGES = 16
+"""Changes that are remembered for pictures taken before them: no camera is slower than that many commands."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +31,7 @@ class Change:
 class Recipe:
     """The expected label per region. One object for all threads: the lock is inside.
 
-    It is kept in `<data>/recipe.json`, and survives a restart: where the kept recipe still fits the station and the
+    What was commanded is kept in `<data>/recipe.json`, and survives a restart: where it still fits the station and the
     bundle, it wins over the station file, because the change came later.
     """
 
@@ -40,6 +45,8 @@ class Recipe:
         self._known = known
         self._mutex = threading.Lock()
         labels = dict(expected)
+        self._commanded: dict[str, str] = {}
+        self._before: deque[tuple[int, Mapping[str, str]]] = deque(maxlen=CHANGES)  # until when, and what; oldest first
         for region, label in _kept(self._path).items():
             if region not in labels:
                 log.warning("%s: region %s is no longer in the station file; left out", self._path, region)
@@ -47,15 +54,24 @@ class Recipe:
                 instead = labels[region]
                 why = f"the bundle does not know {label!r}; {instead!r} instead"
                 log.warning("%s: region %s: %s", self._path, region, why)
-            elif label != labels[region]:
-                was = labels[region]
-                log.info("%s: region %s expects %r, as set by command, not %r", self._path, region, label, was)
-                labels[region] = label
+            else:
+                if label != labels[region]:
+                    was = labels[region]
+                    log.info("%s: region %s expects %r, as set by command, not %r", self._path, region, label, was)
+                labels[region] = self._commanded[region] = label
         self._labels: Mapping[str, str] = MappingProxyType(labels)
 
     def labels(self) -> Mapping[str, str]:
         """Region → expected label. What is returned does not change when the recipe does."""
         with self._mutex:
+            return self._labels
+
+    def labels_at(self, captured_ns: int) -> Mapping[str, str]:
+        """What was expected when a picture was taken (Unix time, ns): a later change is not for that picture."""
+        with self._mutex:
+            for until_ns, labels in self._before:
+                if captured_ns < until_ns:
+                    return labels
             return self._labels
 
     def set(self, region: str | None, label: str) -> Change:
@@ -74,12 +90,14 @@ class Recipe:
             if label not in self._known:
                 raise RecipeError(f"unknown label {label!r}; the bundle knows: {', '.join(self._known)}")
             change = Change(region, label, self._labels[region])
-            labels = {**self._labels, region: label}
+            commanded = {**self._commanded, region: label}
             try:
-                _keep(self._path, labels)
+                _keep(self._path, commanded)
             except OSError as error:
                 raise RecipeError(f"{self._path}: cannot be written ({error.strerror}); the old label stays") from error
-            self._labels = MappingProxyType(labels)
+            self._commanded = commanded
+            self._before.append((time.time_ns(), self._labels))
+            self._labels = MappingProxyType({**self._labels, region: label})
             return change
 
 

@@ -8,7 +8,7 @@ from edge_runtime.bundle import load_bundle
 from edge_runtime.cameras import Frame
 from edge_runtime.errors import PictureError, UsageError
 from edge_runtime.inspector import Inspector
-from edge_runtime.picture import read_picture
+from edge_runtime.picture import printable, read_picture
 from edge_runtime.station import Region
 
 WHOLE = "-"
@@ -28,7 +28,7 @@ def score(file: Path, images: list[Path], label: str) -> None:
     for number, image in enumerate(images, start=1):
         captured_ns, begin = time.time_ns(), time.perf_counter()
         pixels = read_picture(image)
-        frame = Frame(pixels, captured_ns, number, (time.perf_counter() - begin) * 1000, str(image))
+        frame = Frame(pixels, captured_ns, number, (time.perf_counter() - begin) * 1000, printable(str(image)))
         verdict = inspector.inspect(frame, {WHOLE: label}, "score").model_copy(update={"seq": number})
         sys.stdout.write(verdict.to_json().decode() + "\n")
 

@@ -53,7 +53,7 @@ def _host(value: str) -> str:
         value.encode("idna")
     except UnicodeError:
         value = ""
-    if not value or re.search(r"[\s/]", value):
+    if not value or re.search(r"[\s/]", value) or value.count(":") == 1:  # one colon is a port; two or more are IPv6
         raise PydanticCustomError("host", "cannot be a host")
     return value
 

@@ -29,7 +29,7 @@ class TomlFile:
     def read(cls, path: Path) -> Self:
         """Read the file `path`. Raises StationError where it is missing or no TOML."""
         try:
-            return cls(path, path.read_text(encoding="utf-8"))
+            return cls(path, path.read_text(encoding="utf-8-sig"))
         except OSError as error:
             why = f"{path}: cannot be read ({error.strerror}); docs/station.md has an example to start from"
             raise StationError([why]) from error

@@ -45,9 +45,12 @@ class Thresholds(_Wire):
     mismatch: Probability | None = None
 
 
-def decide(defect_score: float, mismatch_score: float, limits: Thresholds) -> tuple[Call, Reason]:
+def decide(
+    defect_score: float, mismatch_score: float, limits: Thresholds, *, unusual: bool = False
+) -> tuple[Call, Reason]:
     """Turn two scores (calibrated probabilities) into a call. OK is what remains when every doubt is gone.
 
+    `unusual`: the view is darker, brighter, flatter or less sharp than any the part was learnt from.
     A wrong part is named as such even if it also looks defective: seen as the expected part, it always does.
     """
     if not (math.isfinite(defect_score) and math.isfinite(mismatch_score)):
@@ -56,6 +59,8 @@ def decide(defect_score: float, mismatch_score: float, limits: Thresholds) -> tu
         return Call.NG, Reason.WRONG_PART
     if defect_score >= limits.defect:
         return Call.NG, Reason.DEFECT
+    if unusual:
+        return Call.NG, Reason.UNSURE
     return Call.OK, Reason.MATCH
 
 

@@ -42,7 +42,9 @@ class Wishes:
 
 
 def watch(wishes: Wishes) -> None:
-    """Show verdicts until `count` of them have come. Nothing is left out and nothing de-duplicated.
+    """Show verdicts until `count` of them have come. Nothing that comes is left out or de-duplicated.
+
+    What is published while the connection is lost does not come; a gap in a station's `seq` is said in one line.
 
     Raises BrokerError where the broker is not there, is no MQTT 5 broker or refuses; later it reconnects by itself.
     Raises UsageError where the file to save to cannot be written.
@@ -66,6 +68,7 @@ class _Watch:
         self._wishes, self._saved = wishes, saved
         self._console = Console(highlight=False)
         self._seen = 0
+        self._last: dict[str, int] = {}  # the last seq of each station
         self._subscribed = False
         self._client = mqtt.Client(CallbackAPIVersion.VERSION2, protocol=mqtt.MQTTv5)
         self._client.on_connect = self._on_connect
@@ -120,9 +123,17 @@ class _Watch:
         else:
             for region in verdict.regions:
                 self._print(_row(verdict, region))
+        self._say_if_missed(verdict)
         self._seen += 1
         if self._is_enough():
             client.disconnect()
+
+    def _say_if_missed(self, verdict: Verdict) -> None:
+        who = f"{verdict.site}/{verdict.line}/{verdict.station}"
+        before = self._last.get(who, verdict.seq - 1)
+        if verdict.seq > before + 1:
+            self._say(f"{who}: {verdict.seq - before - 1} verdicts missed before {verdict.seq}")
+        self._last[who] = verdict.seq
 
     def _is_enough(self) -> bool:
         return 0 < self._wishes.count <= self._seen
@@ -142,7 +153,7 @@ class _Watch:
 def _row(verdict: Verdict, region: RegionVerdict) -> Text:
     """One line of the table."""
     found = f" → {region.found}" if region.found else ""
-    name = f"{verdict.station}/{region.name}"
+    name = f"{verdict.line}/{verdict.station}/{region.name}"
     text = Text()
     text.append(f"{verdict.captured_at:%H:%M:%S}.{verdict.captured_at.microsecond // 1000:03}  {name:18}  ")
     text.append(f"{region.expected + found:32}  ", style="bold" if found else "")

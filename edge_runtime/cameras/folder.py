@@ -7,7 +7,7 @@ from typing import Self
 
 from edge_runtime.cameras import Frame, Pace, Wait
 from edge_runtime.errors import CameraError, PictureError
-from edge_runtime.picture import SUFFIXES, pictures_in, read_picture
+from edge_runtime.picture import SUFFIXES, pictures_in, printable, read_picture
 from edge_runtime.station import FolderCamera
 
 
@@ -41,7 +41,7 @@ class FolderReplay:
         except PictureError as error:
             trouble = str(error)
         grab_ms = (self._clock() - begin) * 1000
-        return Frame(pixels, captured_ns, self._pace.count, grab_ms, path.name, trouble)
+        return Frame(pixels, captured_ns, self._pace.count, grab_ms, printable(path.name), trouble)
 
     def close(self) -> None:
         """Nothing is held open between pictures."""

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from edge_runtime.cameras import Frame, Pace, Wait
 from edge_runtime.errors import CameraError, PictureError
-from edge_runtime.picture import as_picture
+from edge_runtime.picture import as_picture, printable
 from edge_runtime.station import VideoCamera
 
 log = logging.getLogger(__name__)
@@ -51,7 +51,7 @@ class VideoReplay:
             pixels = as_picture(raw, self._config.path)
         except PictureError as error:
             trouble = str(error)
-        name = f"{self._config.path.name}#{self._index}"
+        name = f"{printable(self._config.path.name)}#{self._index}"
         return Frame(pixels, captured_ns, self._pace.count, (self._clock() - begin) * 1000, name, trouble)
 
     def close(self) -> None:
@@ -77,6 +77,10 @@ class VideoReplay:
             self._video = cv2.VideoCapture(str(self._config.path))
             self._index = 0
             raw = self._read()
+            if raw is None:
+                raise CameraError(
+                    self._config.path, "can no longer be read; put it back, or correct path under [camera]"
+                )
         self._index += 1
         return raw
 

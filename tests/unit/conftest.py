@@ -13,6 +13,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from edge_runtime.bundle import Bundle, BundleInfo, Golden, Provenance, load_bundle
 from edge_runtime.picture import Image, ViewSpec
+from edge_runtime.quality import Usual
 from edge_runtime.verdict import Thresholds
 
 READABLE_LABELS = ("A12", "B7", "C3")
@@ -84,6 +85,7 @@ def _write_readable_bundle(path: Path, labels: tuple[str, ...] = READABLE_LABELS
             data="none", data_digest=hashlib.sha256().hexdigest(), seed=0, created="", commit="", packages={}
         ),
         golden=(golden,),
+        usual=(Usual(low=(-1, -1, -1), high=(1e6, 1e6, 1e6)),) * len(labels),
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
     helper.set_model_props(model, info.to_properties())

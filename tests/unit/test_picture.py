@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import cv2
@@ -5,7 +6,7 @@ import numpy as np
 import pytest
 
 from edge_runtime.errors import PictureError
-from edge_runtime.picture import ViewSpec, is_blank, read_picture
+from edge_runtime.picture import ViewSpec, is_blank, printable, read_picture
 
 GREY = ViewSpec(height=32, width=32, channels=1)
 COLOUR = ViewSpec(height=32, width=32, channels=3)
@@ -86,3 +87,30 @@ def test_a_view_that_shows_nothing_is_blank() -> None:
     assert is_blank(np.full((32, 32, 1), 3, np.uint8))
     assert is_blank(np.full((32, 32, 1), 255, np.uint8))
     assert not is_blank(noise(32, 32, 1))
+
+
+@pytest.mark.parametrize("mend", ["end mark", "another picture", "noise"])
+def test_a_torn_jpeg_is_refused_whatever_its_last_bytes_say(tmp_path: Path, mend: str) -> None:
+    smooth = cv2.GaussianBlur(noise(200, 200, 3), (0, 0), 3)
+    whole = cv2.imencode(".jpg", smooth)[1].tobytes()
+    half = len(whole) // 2
+    torn = {
+        "end mark": whole[:half] + b"\xff\xd9",
+        "another picture": whole[:half] + whole,
+        "noise": whole[:half] + noise(400).tobytes() + whole[half + 400 :],
+    }
+    (tmp_path / "x.jpg").write_bytes(torn[mend])
+    with pytest.raises(PictureError, match="damaged JPEG"):
+        read_picture(tmp_path / "x.jpg")
+
+
+def test_a_pictures_kind_is_read_from_its_bytes_and_not_its_name(tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / "x.png"), noise(40, 40, 3))
+    renamed = (tmp_path / "x.png").rename(tmp_path / "x.jpg")
+    assert np.array_equal(read_picture(renamed), noise(40, 40, 3))
+
+
+def test_a_name_that_is_no_text_is_escaped() -> None:
+    assert printable("Stück.png") == "Stück.png"
+    assert printable(os.fsdecode(b"24\xff.png")) == "24\\xff.png"
+    assert printable("a\nb") == "a\\nb"

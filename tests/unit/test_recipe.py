@@ -2,6 +2,7 @@
 
 import json
 import logging
+import time
 from pathlib import Path
 
 import pytest
@@ -65,7 +66,9 @@ def test_the_region_may_be_left_out_only_where_there_is_one(tmp_path: Path) -> N
 def test_a_kept_label_that_the_bundle_no_longer_knows_gives_way_to_the_file(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    two(tmp_path).set("J4", "C3")
+    kept = two(tmp_path)
+    kept.set("J4", "C3")
+    kept.set("J5", "C3")
     recipe = Recipe(tmp_path, {"J4": "A12"}, ("A12",))
     assert dict(recipe.labels()) == {"J4": "A12"}
     assert "does not know 'C3'" in caplog.text
@@ -100,3 +103,17 @@ def test_a_malformed_command_is_refused_with_what_was_expected(tmp_path: Path, p
 def test_a_command_answers_with_what_it_did(tmp_path: Path) -> None:
     payload = json.dumps({"region": "J4", "label": "B7"}).encode()
     assert set_label(two(tmp_path))(payload) == {"region": "J4", "label": "B7", "was": "A12"}
+
+
+def test_only_what_was_commanded_is_kept(tmp_path: Path) -> None:
+    Recipe(tmp_path, {"J4": "A", "J5": "A"}, ("A", "B")).set("J4", "B")
+    again = Recipe(tmp_path, {"J4": "A", "J5": "B"}, ("A", "B"))
+    assert dict(again.labels()) == {"J4": "B", "J5": "B"}
+
+
+def test_a_picture_taken_before_a_change_is_judged_by_what_was_expected_then(tmp_path: Path) -> None:
+    recipe = Recipe(tmp_path, {"J4": "A"}, ("A", "B"))
+    taken = time.time_ns()
+    recipe.set("J4", "B")
+    assert recipe.labels_at(taken)["J4"] == "A"
+    assert recipe.labels_at(time.time_ns())["J4"] == "B"

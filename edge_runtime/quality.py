@@ -1,0 +1,51 @@
+"""Whether a view looks, at all, like those the part was learnt from: as bright, as rich in contrast, as sharp.
+
+A lens cap, an empty jig, a burnt-out or blurred picture can lie close to its drawing, so the difference alone must not
+call it OK. The ranges are each label's own, taken from its good training views, and travel in the bundle.
+"""
+
+from typing import Self
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from pydantic import BaseModel, ConfigDict
+
+from edge_runtime.picture import Image
+
+ROOM = 0.5
+"""How far beyond what was seen a view may lie, as a share of the range seen: light and focus drift over the years."""
+LEAST_ROOM = (4.0, 2.0, 0.2)
+"""The same in grey levels, for parts whose training views are all alike."""
+
+Three = tuple[float, float, float]
+
+
+def quality(view: Image) -> Three:
+    """Brightness (mean), contrast (standard deviation) and sharpness (mean absolute Laplacian) in grey levels.
+
+    `view`: uint8 [H, W, C].
+    """
+    grey = view.astype(np.float32).mean(axis=2)
+    return float(grey.mean()), float(grey.std()), float(np.abs(cv2.Laplacian(grey, cv2.CV_32F)).mean())
+
+
+class Usual(BaseModel):
+    """The range of each of `quality`'s three figures in which a view of one label is judged."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
+
+    low: Three
+    high: Three
+
+    @classmethod
+    def of(cls, views: Image) -> Self:
+        """The range seen in good `views`, uint8 [N, H, W, C], and some room."""
+        seen: npt.NDArray[np.float64] = np.array([quality(view) for view in views])
+        low, high = seen.min(axis=0), seen.max(axis=0)
+        room = np.maximum(ROOM * (high - low), LEAST_ROOM)
+        return cls(low=tuple((low - room).tolist()), high=tuple((high + room).tolist()))
+
+    def holds(self, view: Image) -> bool:
+        """Whether `view`, uint8 [H, W, C], lies in the range."""
+        return all(a <= x <= b for a, x, b in zip(self.low, quality(view), self.high, strict=True))
