@@ -36,7 +36,14 @@ def main() -> int:
     """The command. Returns its exit status: 0, 1 where a step failed, 2 for a mistake in what was asked."""
     p = argparse.ArgumentParser("python -m demo", description="Train, export, and watch a line inspect.")
     p.add_argument("--data", choices=sorted(line.PLANS), default="elpv", help="real solar cells, or synthetic shapes")
-    p.add_argument("--port", type=int, default=18830, help="port of the demo's own broker (%(default)s)")
+    p.add_argument(
+        "--port",
+        type=int,
+        choices=range(1, 65536),
+        metavar="PORT",
+        default=18830,
+        help="port of the demo's own broker (%(default)s)",
+    )
     arguments = p.parse_args()
     return guarded("demo", "demo", lambda: demo(arguments.data, arguments.port))
 
@@ -54,7 +61,7 @@ def demo(data: str, port: int) -> int:
     kenpin("train.cli", data, "--out", run, "--epochs", EPOCHS[data])
     step("export to one ONNX file")
     kenpin("export.cli", run, "--out", bundle, "--name", data)
-    step("run the line: broker, daemon on held-out pictures, subscriber, and a MES that orders changeovers")
+    step("run the line on pictures that were not trained on")
     phases = line.lay_out(data, run, out / "pictures")
     line.write_station(out / "station.toml", phases, port)
     count = sum(len(phase.pictures) for phase in phases)

@@ -1,5 +1,7 @@
 """Write a bundle: convert, check against what was trained, let the line's own loader prove it, then name it."""
 
+import os
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +28,8 @@ def export(run_folder: Path, out: Path, *, name: str | None, version: str) -> tu
     Raises RunError for a run that cannot be read, BundleError where the bundle does not say what was trained; then
     nothing is left at `out` that was not there before.
     """
+    if out.is_dir():
+        raise BundleError(out, "is a folder; name a file, as part.onnx")
     run, decision, held_out, figures = load(run_folder)
     model = to_onnx(decision, run.view)
     _refuse_custom(out, model)
@@ -38,20 +42,22 @@ def export(run_folder: Path, out: Path, *, name: str | None, version: str) -> tu
         metrics=figures,
         provenance=run.provenance,
         golden=_golden(decision, run),
+        usual=run.usual,
     )
     describe(model, info.to_properties())
-    draft = out.with_name(out.name + ".part")
     try:
-        try:
-            draft.write_bytes(model.SerializeToString(deterministic=True))
-        except OSError as error:
-            raise BundleError(
-                out, f"cannot be written ({error.strerror}); name a file in a folder that exists"
-            ) from error
+        handle, place = tempfile.mkstemp(prefix=f".{out.name}.", suffix=".onnx", dir=out.absolute().parent)
+    except OSError as error:
+        raise BundleError(out, f"cannot be written ({error.strerror}); name a file in a folder that exists") from error
+    os.close(handle)
+    draft = Path(place)
+    try:
+        draft.write_bytes(model.SerializeToString(deterministic=True))
         bundle = load_bundle(draft)
         gap = disagreement(bundle, held_out)
         if not gap <= AGREE_WITHIN:
             raise BundleError(out, f"not written: its scores are up to {gap:.4f} from what was trained; train again")
+        draft.chmod(0o644)  # a temporary file is its owner's alone
         draft.replace(out)
     finally:
         draft.unlink(missing_ok=True)

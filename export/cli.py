@@ -33,8 +33,8 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument(
         "--out", metavar="FILE.onnx", type=Path, required=True, help="bundle to write; an older one is replaced"
     )
-    p.add_argument("--name", help="name of the bundle in every verdict (the data set's name)")
-    p.add_argument("--version", default="1", help="version of the bundle in every verdict (%(default)s)")
+    p.add_argument("--name", type=_name, help="name of the bundle in every verdict (the data set's name)")
+    p.add_argument("--version", type=_name, default="1", help="version of the bundle in every verdict (%(default)s)")
     return p
 
 
@@ -42,6 +42,7 @@ def main(argv: list[str] | None = None) -> int:
     """The command. Returns its exit status."""
     arguments = parser().parse_args(argv)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ["KERAS_BACKEND"] = "tensorflow"  # whatever trained it: the converter reads TensorFlow's graphs
     return guarded("kenpin-export", "train", lambda: run(arguments))
 
 
@@ -58,6 +59,12 @@ def run(arguments: argparse.Namespace) -> int:
         f"scores within {gap:.1e} of what was trained, sha256 {bundle.sha256[:16]}"
     )
     return 0
+
+
+def _name(text: str) -> str:
+    if not text.strip() or not text.isprintable():
+        raise argparse.ArgumentTypeError(f"{text!r} is no name; expected at least one character, and no line breaks")
+    return text
 
 
 if __name__ == "__main__":

@@ -37,7 +37,7 @@ def to_onnx(decision: Decision, view: ViewSpec) -> onnx.ModelProto:
 
 
 def describe(model: onnx.ModelProto, properties: Mapping[str, str]) -> None:
-    """Write metadata properties into `model`, in a fixed order so that the same run gives the same bytes."""
+    """Write metadata properties into `model`, in a fixed order."""
     onnx.helper.set_model_props(model, dict(sorted(properties.items())))
 
 

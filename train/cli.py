@@ -4,6 +4,7 @@ import argparse
 import os
 import shutil
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -85,10 +86,25 @@ def main(argv: list[str] | None = None) -> int:
 def train(arguments: argparse.Namespace) -> int:
     """Train, judge the held-out views, and put the run folder in its place only when all of it is written."""
     out: Path = arguments.out
-    if out.exists() and not (arguments.overwrite and (out / "run.json").is_file()):
-        raise RunError(out, "exists; name another, or add --overwrite to replace an older run folder")
+    older_run = (out / "run.json").is_file()
+    if out.exists() and not (arguments.overwrite and older_run):
+        remedy = "name another, or add --overwrite to replace it" if older_run else "it is no run folder; name another"
+        raise RunError(out, f"exists; {remedy}")
     if not out.absolute().parent.is_dir():
         raise RunError(out, "its parent folder does not exist; make it first")
+    try:  # now, since a folder that cannot be written should not cost a training
+        draft = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.absolute().parent))
+    except OSError as error:
+        raise RunError(out, f"cannot be written ({error.strerror}); name another") from error
+    try:
+        return _train_into(draft, arguments)
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+
+
+def _train_into(draft: Path, arguments: argparse.Namespace) -> int:
+    """Train and judge, write all of it into `draft`, and give that its name."""
+    out: Path = arguments.out
     print("loading TensorFlow …", file=sys.stderr)
     # Only now: they take seconds to import, and neither --help nor a mistyped path should wait for them.
     from train import datasets, run
@@ -107,29 +123,26 @@ def train(arguments: argparse.Namespace) -> int:
         for line in _what(data):
             bars.say(line)
         fitted = fit(data, settings, [bars.epochs(settings.epochs)])
+        for remark in fitted.remarks:
+            bars.say(f"note: {remark}")
         bars.say("judging the held-out views …")
         judged = examine(fitted, data, settings.seed)
     figures = metrics(judged, fitted.thresholds)
     described = run.describe(data, fitted, settings, datetime.now(UTC).isoformat(timespec="seconds"))
-    draft = out.with_name(out.name + ".part")
-    shutil.rmtree(draft, ignore_errors=True)
-    try:
-        draft.mkdir()
-        run.save(draft, described, data, fitted, judged, figures)
-        write_report(
-            draft / "report.html",
-            title=data.name,
-            labels=data.labels,
-            judged=judged,
-            history=fitted.history,
-            thresholds=fitted.thresholds,
-            facts=_facts(described, data, time.monotonic() - began),
-        )
-        if out.exists():
-            shutil.rmtree(out)
-        draft.rename(out)
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
+    run.save(draft, described, data, fitted, judged, figures)
+    write_report(
+        draft / "report.html",
+        title=data.name,
+        labels=data.labels,
+        judged=judged,
+        history=fitted.history,
+        thresholds=fitted.thresholds,
+        facts=_facts(described, data, time.monotonic() - began),
+    )
+    draft.chmod(0o755)  # a temporary folder is its owner's alone
+    if out.exists():
+        shutil.rmtree(out)
+    draft.rename(out)
     for line in _found(figures):
         print(line)
     print(f"trained in {time.monotonic() - began:.0f} s; read {out / 'report.html'}")
@@ -139,20 +152,11 @@ def train(arguments: argparse.Namespace) -> int:
 def _what(data: "DataSet") -> list[str]:
     """What was read, and what of it the engineer should know."""
     counts = f"{data.train.good.sum()} good and {data.train.defective.sum()} defective views to learn from"
-    lines = [
+    return [
         f"{data.name}: {len(data.labels)} labels of {data.spec.width}×{data.spec.height}×{data.spec.channels} pixels",
         f"{counts}, {len(data.test)} held out",
         *(f"note: {remark}" for remark in data.remarks),
     ]
-    if len(data.labels) == 1:
-        lines.append(
-            f"note: {data.labels[0]!r} is the only label, so wrong parts can't be told; add folders for the others"
-        )
-    if not data.train.defective.any():
-        lines.append(
-            "note: no defective training views; made-up ones stand in, and real ones, even ten, would serve better"
-        )
-    return lines
 
 
 def _found(figures: dict[str, float | int]) -> list[str]:
@@ -179,6 +183,7 @@ def _facts(run: "Run", data: "DataSet", seconds: float) -> list[tuple[str, str]]
         ("created", run.provenance.created),
         *((key.replace("_", " "), str(value)) for key, value in run.settings.items()),
         *run.provenance.packages.items(),
+        ("commit", run.provenance.commit or "not from a checkout"),
         *(("note", remark) for remark in run.remarks),
     ]
 

@@ -14,18 +14,25 @@ from train.views import Labels
 
 Tensor = Any
 
+STEEPNESS = 8.0
+"""How fast a view that is louder than all good ones becomes surely not good."""
 CHUNK = 128
 """Views judged at once: enough to fill two cores, little enough for 512-pixel views in memory."""
 
 
 @dataclass(frozen=True)
 class Decision:
-    """Draw, compare, judge. `mismatch` is None where there is one label only: then no view is another part."""
+    """Draw, compare, judge.
+
+    `mismatch` is None where there is one label only: then no view is another part. `far`: the mean of a view's features
+    from which it is not good, whatever the SVM says of a place where it was taught nothing.
+    """
 
     cvae: ConditionalVAE
     tolerances: Tolerances
     defect: Head
     mismatch: Head | None
+    far: float
 
     def __call__(self, image: Tensor, label: Tensor) -> dict[str, Tensor]:
         """The bundle's outputs, by name, of views uint8 [N, H, W, C] and expected labels int [N]."""
@@ -33,17 +40,24 @@ class Decision:
         drawn = self.cvae.reconstruct(view, label)
         difference, features = self.tolerances.difference(view, drawn, label)
         return {
-            "defect_score": self.defect.probability(features),
+            "defect_score": self.doubtful(self.defect.probability(features), features),
             "mismatch_score": self.mismatch.probability(features) if self.mismatch else ops.zeros_like(features[:, 0]),
             "difference": difference,
             "reconstruction": ops.cast(ops.round(drawn * 255.0), "uint8"),
             "features": features,
         }
 
+    def doubtful(self, score: Tensor, features: Tensor) -> Tensor:
+        """The defect score, float [N], raised where the features, float [N, F], are louder than any good view's."""
+        return ops.maximum(score, ops.sigmoid(STEEPNESS * (ops.mean(features, axis=1) - self.far)))
+
     def judge(self, images: Image, label: Labels) -> dict[str, Any]:
         """The same as NumPy arrays, `CHUNK` views at a time."""
         chunks = [
-            {key: np.asarray(value) for key, value in self(images[at : at + CHUNK], label[at : at + CHUNK]).items()}
+            {
+                key: ops.convert_to_numpy(value)
+                for key, value in self(images[at : at + CHUNK], label[at : at + CHUNK]).items()
+            }
             for at in range(0, len(images), CHUNK)
         ]
         return {key: np.concatenate([chunk[key] for chunk in chunks]) for key in chunks[0]}

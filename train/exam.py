@@ -27,6 +27,7 @@ def examine(fitted: Fitted, data: DataSet, seed: int) -> Judged:
     answers = fitted.decision.judge(asked.images, wanted)
     for score, classifier in fitted.classifiers.items():
         answers[score] = classifier.predict_proba(answers["features"])[:, 1].astype(np.float32)
+    answers["defect_score"] = np.asarray(fitted.decision.doubtful(answers["defect_score"], answers["features"]))
     return Judged(
         asked.images,
         asked.names,
@@ -37,4 +38,5 @@ def examine(fitted: Fitted, data: DataSet, seed: int) -> Judged:
         answers["mismatch_score"],
         answers["difference"],
         answers["reconstruction"],
+        np.array([not fitted.usual[of].holds(view) for view, of in zip(asked.images, wanted, strict=True)]),
     )

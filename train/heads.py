@@ -12,10 +12,10 @@ import numpy.typing as npt
 from keras import ops
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.metrics.pairwise import euclidean_distances
-from sklearn.model_selection import StratifiedKFold, cross_val_predict
+from sklearn.model_selection import StratifiedGroupKFold
 from sklearn.svm import SVC
 
-from train.views import Mask
+from train.views import Labels, Mask
 
 Tensor = Any
 Floats = npt.NDArray[np.float32]
@@ -25,6 +25,8 @@ GAMMA = 0.02
 SOFTNESS = 1.0
 """The SVM's C."""
 FOLDS = 5
+FLATTEST = -1e-3
+"""Slope of the sigmoid of a head that learnt nothing: a half for everything. Above 0 it would call bad views good."""
 
 
 def kernel(a: npt.NDArray[Any], b: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
@@ -47,21 +49,20 @@ class Head:
     offset: float
 
     @classmethod
-    def fit(cls, features: Floats, positive: Mask, seed: int) -> tuple[Self, CalibratedClassifierCV, Floats]:
-        """Fit on features [N, F] and what is looked for, bool [N]; each class has at least three views.
+    def fit(
+        cls, features: Floats, positive: Mask, view: Labels, seed: int
+    ) -> tuple[Self, CalibratedClassifierCV, Floats]:
+        """Fit on features [N, F] and what is looked for, bool [N]; each class has rows of at least three views.
 
-        Also returns scikit-learn's own classifier, to be checked against, and each view's probability, [N], from a
-        classifier that was not fitted on it.
+        `view`, int [N]: which view a row was made of. Rows of one view are never on both sides of a fold, or the
+        classifier would be asked what it was told. Also returns scikit-learn's own classifier, to be checked against,
+        and each row's probability, [N], from a classifier that was not fitted on its view.
         """
-        fewer = int(min(positive.sum(), (~positive).sum()))
-        outer = min(FOLDS, fewer)
-        inner = min(FOLDS, fewer - -(-fewer // outer))  # what the smaller class has left while one fold is held out
-        svm = SVC(C=SOFTNESS, kernel=kernel, class_weight="balanced")
-        within = StratifiedKFold(inner, shuffle=True, random_state=seed)
-        classifier = CalibratedClassifierCV(svm, method="sigmoid", cv=within, ensemble=False)
-        across = StratifiedKFold(outer, shuffle=True, random_state=seed)
-        honest = cross_val_predict(classifier, features, positive, cv=across, method="predict_proba")[:, 1]
-        classifier.fit(features, positive)
+        honest = np.zeros(len(features), np.float32)
+        for learn, asked in _folds(positive, view, seed):
+            inner = _calibrated(features[learn], positive[learn], view[learn], seed)
+            honest[asked] = inner.predict_proba(features[asked])[:, 1]
+        classifier = _calibrated(features, positive, view, seed)
         fitted = classifier.calibrated_classifiers_[0]
         sigmoid = fitted.calibrators[0]
         head = cls(
@@ -71,7 +72,7 @@ class Head:
             float(sigmoid.a_),
             float(sigmoid.b_),
         )
-        return head, classifier, honest.astype(np.float32)
+        return head, classifier, honest
 
     def probability(self, features: Tensor) -> Tensor:
         """P of what is looked for, float32 [N], of features, float32 [N, F]; as scikit-learn says it."""
@@ -80,6 +81,26 @@ class Head:
         near = ops.exp(-GAMMA * ops.relu(lengths - 2.0 * along))
         margin = ops.matmul(along / self.support.shape[1] + near, self.weight[:, None])[:, 0] + self.bias
         return ops.sigmoid(-(self.slope * margin + self.offset))
+
+
+def _folds(positive: Mask, view: Labels, seed: int) -> list[tuple[Labels, Labels]]:
+    """Rows to learn from and rows to be asked, with all rows of a view on one side and both classes on each."""
+    fewest = min(len(np.unique(view[positive])), len(np.unique(view[~positive])))
+    folds = StratifiedGroupKFold(max(2, min(FOLDS, fewest)), shuffle=True, random_state=seed)
+    found = folds.split(positive, positive, view)
+    return [(a, b) for a, b in found if 0 < positive[a].sum() < len(a) and len(b)]
+
+
+def _calibrated(features: Floats, positive: Mask, view: Labels, seed: int) -> CalibratedClassifierCV:
+    """A calibrated SVM; one that learnt the wrong way round says the same of every view instead."""
+    svm = SVC(C=SOFTNESS, kernel=kernel, class_weight="balanced")
+    folds = _folds(positive, view, seed)
+    classifier = CalibratedClassifierCV(svm, method="sigmoid", cv=folds, ensemble=False)
+    classifier.fit(features, positive)
+    sigmoid = classifier.calibrated_classifiers_[0].calibrators[0]
+    if sigmoid.a_ > FLATTEST:
+        sigmoid.a_, sigmoid.b_ = FLATTEST, 0.0
+    return classifier
 
 
 def threshold(good: Floats, bad: Floats, allowed: int) -> float:

@@ -33,6 +33,7 @@ class Judged:
     mismatch_score: float32 [N], calibrated probability; higher is worse
     difference:     float32 [N, H, W], in tolerances
     reconstruction: uint8 [N, H, W, C], the expected part as it should look here
+    unusual:        bool [N], lies outside what the expected part was learnt from; None: none does
     """
 
     views: Image
@@ -44,6 +45,7 @@ class Judged:
     mismatch_score: Scores
     difference: npt.NDArray[np.float32]
     reconstruction: Image
+    unusual: Flags | None = None
 
     @property
     def truth(self) -> Texts:
@@ -52,8 +54,9 @@ class Judged:
 
     def verdicts(self, limits: Thresholds) -> Texts:
         """Which of `VERDICTS` the line would give each row, [N], by the line's own rule."""
-        scores = zip(self.defect_score.tolist(), self.mismatch_score.tolist(), strict=True)
-        return np.array([said(defect, mismatch, limits) for defect, mismatch in scores], dtype=np.str_)
+        unusual = self.unusual if self.unusual is not None else np.zeros(len(self.label), np.bool_)
+        rows = zip(self.defect_score.tolist(), self.mismatch_score.tolist(), unusual.tolist(), strict=True)
+        return np.array([said(defect, mismatch, limits, unusual=odd) for defect, mismatch, odd in rows], dtype=np.str_)
 
     def confusion(self, limits: Thresholds) -> npt.NDArray[np.int64]:
         """Rows counted by truth (as in `TRUTHS`) and verdict (as in `VERDICTS`): int64 [3, 4]."""
@@ -75,9 +78,9 @@ class Judged:
         return self.mismatch_score[self.measured], (self.label != self.expected)[self.measured]
 
 
-def said(defect_score: float, mismatch_score: float, limits: Thresholds) -> str:
+def said(defect_score: float, mismatch_score: float, limits: Thresholds, *, unusual: bool = False) -> str:
     """Which of `VERDICTS` the line gives to two scores."""
-    return _SAID[decide(defect_score, mismatch_score, limits)[1]]
+    return _SAID[decide(defect_score, mismatch_score, limits, unusual=unusual)[1]]
 
 
 def metrics(judged: Judged, limits: Thresholds) -> dict[str, float | int]:

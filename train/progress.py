@@ -62,7 +62,7 @@ class _Epochs(keras.callbacks.Callback):  # type: ignore[misc]  # Keras is untyp
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         logs = logs or {}
-        note = f"error {logs['error']:.5f}  held out {logs['val_error']:.5f}"
+        note = f"error {logs['error']:.5f}  validation {logs['val_error']:.5f}"
         if logs.get("wrong_error"):
             note += f"  wrong label {logs['wrong_error']:.5f}"
         self.progress.update(self.task, completed=epoch + 1, note=note)

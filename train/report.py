@@ -13,7 +13,7 @@ import numpy as np
 
 from edge_runtime.verdict import Thresholds
 from train import charts, findings, thumbnails
-from train.judged import VERDICTS, Judged, Scores, metrics, said
+from train.judged import VERDICTS, Judged, Scores, metrics
 
 MOST_LABELS = 12
 """Labels shown in pictures; all of them stand in the table."""
@@ -143,7 +143,7 @@ def _case(judged: Judged, limits: Thresholds, labels: tuple[str, ...], choice: f
         name=judged.names[row],
         label=labels[judged.label[row]],
         expected=labels[judged.expected[row]],
-        verdict=said(float(judged.defect_score[row]), float(judged.mismatch_score[row]), limits),
+        verdict=str(judged.verdicts(limits)[row]),
         scores=scores,
         peak=f"{np.max(judged.difference[row]):.1f}",
         view=thumbnails.thumbnail(judged.views[row], side),

@@ -30,6 +30,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from edge_runtime.bundle import Provenance
 from edge_runtime.errors import RunError
 from edge_runtime.picture import Image, ViewSpec
+from edge_runtime.quality import Usual
 from edge_runtime.verdict import Thresholds
 from train.cvae import ConditionalVAE
 from train.decision import Decision
@@ -39,7 +40,19 @@ from train.heads import Head
 from train.judged import Judged
 from train.views import DataSet, Labels
 
-PACKAGES = ("kenpin", "keras", "tensorflow", "tensorflow-cpu", "scikit-learn", "numpy", "opencv-python-headless")
+PACKAGES = (
+    "kenpin",
+    "keras",
+    "tensorflow",
+    "tensorflow-cpu",
+    "scikit-learn",
+    "numpy",
+    "onnx",
+    "onnxruntime",
+    "tf2onnx",
+    "opencv-python-headless",
+)
+WEIGHTS = "model.weights.h5"
 MOST_HELD_OUT = 1000
 """Questions kept for the export to check itself on."""
 
@@ -56,6 +69,7 @@ class Run(BaseModel):
     labels: tuple[str, ...]
     view: ViewSpec
     thresholds: Thresholds
+    usual: tuple[Usual, ...]
     cvae: dict[str, Any]
     settings: dict[str, int | float]
     seconds: dict[str, float]
@@ -70,17 +84,18 @@ def describe(data: DataSet, fitted: Fitted, settings: Settings, created: str) ->
         labels=data.labels,
         view=data.spec,
         thresholds=fitted.thresholds,
+        usual=fitted.usual,
         cvae=fitted.decision.cvae.settings(),
         settings=asdict(settings),
         seconds=fitted.seconds,
-        remarks=data.remarks,
+        remarks=(*data.remarks, *fitted.remarks),
         provenance=Provenance(
             data=data.name,
             data_digest=data.digest,
             seed=settings.seed,
             created=created,
             commit=_commit(),
-            packages=_versions(),
+            packages=versions(),
         ),
     )
 
@@ -88,7 +103,7 @@ def describe(data: DataSet, fitted: Fitted, settings: Settings, created: str) ->
 def save(folder: Path, run: Run, data: DataSet, fitted: Fitted, judged: Judged, figures: dict[str, Any]) -> None:
     """Write everything but the report into the existing `folder`."""
     (folder / "run.json").write_text(run.model_dump_json(indent=2))
-    fitted.decision.cvae.save_weights(folder / "model.weights.h5")
+    fitted.decision.cvae.save_weights(folder / WEIGHTS)
     np.savez_compressed(folder / "decision.npz", **_to_arrays(fitted.decision))  # type: ignore[arg-type]  # numpy/numpy#24148
     chosen = np.random.default_rng(0).permutation(len(judged.label))[:MOST_HELD_OUT]
     np.savez_compressed(
@@ -132,20 +147,30 @@ def load(folder: Path) -> tuple[Run, Decision, HeldOut, dict[str, Any]]:
         cvae = ConditionalVAE(**run.cvae)
         zeros = np.zeros((1, run.view.height, run.view.width, run.view.channels), np.float32)
         cvae({"view": zeros, "label": np.zeros(1, np.int64)})
-        cvae.load_weights(folder / "model.weights.h5")
+        cvae.load_weights(folder / WEIGHTS)
         decision = _from_arrays(cvae, arrays)
+        _check_fit(run, decision)
         held_out = HeldOut(
             kept["views"], kept["expected"], {name: kept[name] for name in ("defect_score", "mismatch_score")}
         )
     except FileNotFoundError as error:
-        missing = Path(str(error.filename)).name
+        missing = Path(error.filename).name if error.filename else WEIGHTS
         raise RunError(folder, f"has no {missing}; name a run folder written by kenpin-train") from error
     except ValidationError as error:
         first = error.errors()[0]
         raise RunError(folder / "run.json", f"{first['msg']}; train again with this kenpin") from error
-    except (OSError, ValueError, KeyError, EOFError, BadZipFile, zlib.error) as error:
+    except (OSError, ValueError, TypeError, KeyError, EOFError, BadZipFile, zlib.error) as error:
         raise RunError(folder, f"is damaged ({str(error).splitlines()[0]}); train again") from error
     return run, decision, held_out, figures
+
+
+def _check_fit(run: Run, decision: Decision) -> None:
+    """Raise ValueError where the parts of a run folder are not of one training."""
+    labels, spec = len(run.labels), run.view
+    shape = (labels, spec.height, spec.width, spec.channels)
+    cvae = decision.cvae
+    if (cvae.labels, cvae.height, cvae.width, cvae.channels) != shape or decision.tolerances.mean[0].shape != shape:
+        raise ValueError(f"its parts are not of one training of {labels} labels")
 
 
 def _read(path: Path) -> Arrays:
@@ -155,7 +180,7 @@ def _read(path: Path) -> Arrays:
 
 def _to_arrays(decision: Decision) -> Arrays:
     tolerances = decision.tolerances
-    arrays: Arrays = {"centre": tolerances.centre, "scale": tolerances.scale}
+    arrays: Arrays = {"centre": tolerances.centre, "scale": tolerances.scale, "far": np.asarray(decision.far)}
     for level, (mean, spread) in enumerate(zip(tolerances.mean, tolerances.spread, strict=True)):
         arrays[f"mean_{level}"], arrays[f"spread_{level}"] = mean, spread
     for name, head in (("defect", decision.defect), ("mismatch", decision.mismatch)):
@@ -177,10 +202,12 @@ def _from_arrays(cvae: ConditionalVAE, arrays: Arrays) -> Decision:
         numbers = (float(arrays[f"{name}_{key}"]) for key in ("bias", "slope", "offset"))
         return Head(arrays[f"{name}_support"], arrays[f"{name}_weight"], *numbers)
 
-    return Decision(cvae, tolerances, head("defect"), head("mismatch") if "mismatch_support" in arrays else None)
+    mismatch = head("mismatch") if "mismatch_support" in arrays else None
+    return Decision(cvae, tolerances, head("defect"), mismatch, float(arrays["far"]))
 
 
-def _versions() -> dict[str, str]:
+def versions() -> dict[str, str]:
+    """The installed version of each of `PACKAGES` that is installed."""
     found = {}
     for package in PACKAGES:
         try:

@@ -1,4 +1,4 @@
-"""Made-up defects, for a part of which no (or hardly any) defective view exists yet.
+"""Made-up views: defects, for a part of which no (or hardly any) defective view exists yet, and what is no part at all.
 
 Each is a patch of a good view that does not belong there: cut from elsewhere in the same view and pasted (CutPaste: Li
 et al., CVPR 2021), a thin scar, or a blot. They are no substitute for real ones; they give the defect head a first idea
@@ -35,6 +35,25 @@ def spoil(view: Image, rng: np.random.Generator) -> Image:
     step = rng.choice([-1, 1]) * rng.uniform(30, 110)
     changed = spoilt.astype(np.float32) + step * mask[..., None].astype(np.float32) / 255
     return np.asarray(np.clip(changed, 0, 255), np.uint8)
+
+
+def strange(view: Image, rng: np.random.Generator) -> Image:
+    """What no part looks like, made of `view`, uint8 [H, W, C]: taught as not good, so that it never is OK."""
+    height, width = view.shape[:2]
+    y, x = np.mgrid[:height, :width]
+    match int(rng.integers(5)):
+        case 0:
+            return 255 - view
+        case 1:
+            return rng.integers(0, 256, view.shape, np.uint8)
+        case 2:
+            step = int(rng.integers(1, 9))
+            board = ((y // step + x // step) % 2 * 255).astype(np.uint8)
+        case 3:
+            board = (255 * (y if rng.random() < 0.5 else x) / max(height, width)).astype(np.uint8)
+        case _:  # half of it is dark
+            return np.asarray(np.where((y < height // 2)[..., None], view // 8, view), np.uint8)
+    return np.repeat(board[..., None], view.shape[2], axis=2)
 
 
 def _direction(rng: np.random.Generator) -> npt.NDArray[np.float64]:

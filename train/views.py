@@ -10,6 +10,9 @@ import numpy.typing as npt
 
 from edge_runtime.picture import Image, ViewSpec
 
+FEW_GOOD = 20
+"""Good views a label should have: with fewer, a spread is little more than a guess."""
+
 Labels = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
 
@@ -99,6 +102,26 @@ class DataSet:
             for name, digest in sorted(zip(views.names, views.digests, strict=True))
         ]
         return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def remarks_on(labels: tuple[str, ...], train: Views, test: Views) -> tuple[str, ...]:
+    """What the engineer should know of these views before trusting what is learnt from them."""
+    found = []
+    if len(labels) == 1:
+        found.append(f"{labels[0]!r} is the only label, so wrong parts can't be told; add folders for the others")
+    if not train.defective.any():
+        found.append("no defective training views; made-up ones stand in, and real ones, even ten, would serve better")
+    few = [name for k, name in enumerate(labels) if (train.good & (train.label == k)).sum() < FEW_GOOD]
+    if few:
+        found.append(f"fewer than {FEW_GOOD} good views of {_some(few)}: expect false alarms; take more pictures")
+    unasked = [name for k, name in enumerate(labels) if not (test.good & (test.label == k)).any()]
+    if unasked:
+        found.append(f"no good test views of {_some(unasked)}: how well they will be judged can't be told")
+    return tuple(found)
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
 
 
 def hold_out(views: Views, share: float, seed: int) -> tuple[Views, Views]:

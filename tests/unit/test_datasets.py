@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from edge_runtime.errors import DataSetError, PictureError
+from edge_runtime.errors import DataSetError, KenpinError, PictureError
 from train.datasets import elpv, folder, load, shapes
 
 
@@ -87,11 +87,37 @@ def test_a_folder_without_labels_is_named(tmp_path: Path) -> None:
         folder.load(tmp_path, size=None, seed=0, report=quiet)
 
 
-def test_a_truncated_picture_in_a_data_set_is_named(pictures: Path) -> None:
-    cut = pictures / "B7/train/good/0.png"
-    cut.write_bytes(cut.read_bytes()[:500])
-    with pytest.raises(PictureError, match=r"B7/train/good/0\.png: is cut short"):
+def test_every_damaged_picture_of_a_data_set_is_named_in_one_go(pictures: Path) -> None:
+    for name in ("A12/train/good/3.png", "B7/train/good/0.png"):
+        (pictures / name).write_bytes((pictures / name).read_bytes()[:500])
+    with pytest.raises(KenpinError) as refused:
         folder.load(pictures, size=None, seed=0, report=quiet)
+    first, second = str(refused.value).splitlines()
+    assert "A12/train/good/3.png: is cut short" in first
+    assert "B7/train/good/0.png: is cut short" in second
+
+
+def test_a_picture_that_shows_nothing_is_named(pictures: Path) -> None:
+    cv2.imwrite(str(pictures / "A12/train/good/0.png"), np.full((40, 60), 7, np.uint8))
+    with pytest.raises(PictureError, match=r"A12/train/good/0\.png: shows nothing"):
+        folder.load(pictures, size=None, seed=0, report=quiet)
+
+
+def test_the_same_picture_under_two_labels_is_named(pictures: Path) -> None:
+    (pictures / "B7/train/good/0.png").write_bytes((pictures / "A12/train/good/0.png").read_bytes())
+    with pytest.raises(DataSetError, match=r"same picture as A12/train/good/0\.png"):
+        folder.load(pictures, size=None, seed=0, report=quiet)
+
+
+def test_a_folder_that_would_be_misread_as_a_defect_is_refused(pictures: Path) -> None:
+    (pictures / "A12/test/good").rename(pictures / "A12/test/Good")
+    with pytest.raises(DataSetError, match="would be taken for a defect"):
+        folder.load(pictures, size=None, seed=0, report=quiet)
+
+
+def test_one_labels_own_folder_is_not_taken_for_a_data_set(pictures: Path) -> None:
+    with pytest.raises(DataSetError, match="is one label's folder"):
+        folder.load(pictures / "A12", size=None, seed=0, report=quiet)
 
 
 def test_shapes_follow_from_their_seed() -> None:

@@ -13,7 +13,7 @@ def task(seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
 
 def test_the_head_as_numbers_says_what_scikit_learn_says() -> None:
     features, positive = task()
-    head, classifier, _ = Head.fit(features, positive, seed=0)
+    head, classifier, _ = Head.fit(features, positive, np.arange(300), seed=0)
     fresh, _ = task(seed=1)
     expected = classifier.predict_proba(fresh)[:, 1]
     np.testing.assert_allclose(np.asarray(head.probability(fresh)), expected, atol=1e-4)
@@ -22,7 +22,7 @@ def test_the_head_as_numbers_says_what_scikit_learn_says() -> None:
 def test_what_is_far_beyond_all_that_was_taught_is_surely_not_good() -> None:
     """A Gaussian kernel alone falls back to its bias there, and calls the worst of all parts undecided."""
     features, positive = task()
-    head, _, _ = Head.fit(features, positive, seed=0)
+    head, _, _ = Head.fit(features, positive, np.arange(300), seed=0)
     far = np.zeros((1, 12), np.float32)
     far[0, :3] = 50.0
     assert float(np.asarray(head.probability(far))[0]) > 0.99

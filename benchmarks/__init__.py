@@ -1,0 +1,1 @@
+"""Figures, measured. Each folder is one command: `python -m benchmarks.accuracy`."""

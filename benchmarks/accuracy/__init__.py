@@ -1,0 +1,1 @@
+"""How well kenpin tells wrong parts and defects on the data sets that are here."""

@@ -1,0 +1,135 @@
+"""Train on each data set with each seed, ask about the held-out views, print one table and keep the figures."""
+
+import argparse
+import csv
+import json
+import os
+import platform
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy.typing as npt
+
+RESULTS = Path(__file__).parents[1] / "results"
+ALARMS = 0.01
+"""Share of good views that may be called NG where a recall is stated."""
+
+Figures = dict[str, float]
+
+
+def main() -> int:
+    """The command. Returns its exit status."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    from benchmarks.accuracy.sets import PCB_JIG, SETS
+
+    p = argparse.ArgumentParser("python -m benchmarks.accuracy", description=__doc__)
+    p.add_argument("--sets", nargs="+", choices=SETS, default=list(SETS), help="data sets (all)")
+    p.add_argument("--seeds", type=int, default=3, help="how many seeds each (%(default)s)")
+    p.add_argument("--epochs", type=int, default=40, help="epochs at most (%(default)s)")
+    arguments = p.parse_args()
+    kept: dict[str, list[Figures]] = {}
+    for name in arguments.sets:
+        if name == "pcb-jig" and not PCB_JIG.is_dir():
+            print(f"{name}: not here ({PCB_JIG}), left out")
+            continue
+        for seed in range(arguments.seeds):
+            found = measure(name, seed, arguments.epochs)
+            kept.setdefault(name, []).append(found)
+            print(f"{name} seed {seed}: " + "  ".join(f"{key} {value:.4f}" for key, value in found.items()), flush=True)
+    show(kept)
+    keep(kept, vars(arguments))
+    return 0
+
+
+def measure(name: str, seed: int, epochs: int) -> Figures:
+    """Train with one seed, and every figure that the data set can answer."""
+    import numpy as np
+    from sklearn.metrics import roc_auc_score
+
+    from benchmarks.accuracy.sets import SETS
+    from train.fit import Settings, fit
+
+    data = SETS[name](seed)
+    began = time.monotonic()
+    fitted = fit(data, Settings(seed=seed, epochs=epochs))
+    figures: Figures = {"seconds": time.monotonic() - began}
+    test, count = data.test, len(data.labels)
+    right = fitted.decision.judge(test.images, test.label)
+
+    def recall(good: npt.NDArray[Any], bad: npt.NDArray[Any]) -> float:
+        return float((bad > np.quantile(good, 1 - ALARMS)).mean())
+
+    def auroc(good: npt.NDArray[Any], bad: npt.NDArray[Any]) -> float:
+        return float(roc_auc_score(np.repeat([0, 1], [len(good), len(bad)]), np.concatenate([good, bad])))
+
+    if test.defective.any():
+        scores = right["defect_score"]
+        figures["defect AUROC"] = auroc(scores[test.good], scores[test.defective])
+        figures["defect recall"] = recall(scores[test.good], scores[test.defective])
+        figures["defect accuracy"] = float(((scores >= 0.5) == test.defective).mean())
+        if name == "pcb-jig":
+            figures["peak in box"] = peak_in_box(test.names, right["difference"], test.defective)
+    good = test[test.good]
+    asked = np.repeat(np.arange(len(good)), count)
+    under = np.tile(np.arange(count), len(good))
+    mismatch = fitted.decision.judge(good.images[asked], under)["mismatch_score"].reshape(len(good), count)
+    own = np.eye(count, dtype=bool)[good.label]
+    figures["wrong part AUROC"] = auroc(mismatch[own], mismatch[~own])
+    figures["wrong part recall"] = recall(mismatch[own], mismatch[~own])
+    figures["found right"] = float((mismatch.argmin(axis=1) == good.label).mean())
+    return figures
+
+
+def peak_in_box(names: tuple[str, ...], difference: npt.NDArray[Any], defective: npt.NDArray[Any]) -> float:
+    """Share of defective views whose hottest pixel lies in one of the boxes marked for them."""
+    import numpy as np
+
+    from benchmarks.accuracy.sets import PCB_JIG
+
+    boxes: dict[str, list[tuple[float, ...]]] = {}
+    with (PCB_JIG / "defects.csv").open(newline="") as marked:
+        for row in csv.DictReader(marked):
+            boxes.setdefault(row["image"], []).append(tuple(float(row[key]) for key in ("x1", "y1", "x2", "y2")))
+    inside = []
+    for row in np.flatnonzero(defective):
+        y, x = np.unravel_index(np.argmax(difference[row]), difference[row].shape)
+        inside.append(any(x1 <= x <= x2 and y1 <= y <= y2 for x1, y1, x2, y2 in boxes[names[row]]))
+    return float(np.mean(inside))
+
+
+def show(kept: dict[str, list[Figures]]) -> None:
+    """One table: a row a data set, mean and spread (largest minus smallest) over the seeds."""
+    from rich.console import Console
+    from rich.table import Table
+
+    columns = list(dict.fromkeys(key for runs in kept.values() for run in runs for key in run))
+    table = Table(
+        "data set", *columns, title=f"mean ± half the spread over the seeds; recall at {ALARMS:.0%} false alarms"
+    )
+    for name, runs in kept.items():
+        cells = []
+        for key in columns:
+            values = [run[key] for run in runs if key in run]
+            digits = 0 if key == "seconds" else 4
+            middle, half = (sum(values) / len(values), (max(values) - min(values)) / 2) if values else (0, 0)
+            cells.append(f"{middle:.{digits}f} ±{half:.{digits}f}" if values else "")
+        table.add_row(name, *cells)
+    Console(width=200).print(table)
+
+
+def keep(kept: dict[str, list[Figures]], asked: dict[str, object]) -> None:
+    """Write the figures with versions and seeds to `benchmarks/results/`."""
+    from train.run import versions
+
+    now = datetime.now(UTC)
+    RESULTS.mkdir(exist_ok=True)
+    path = RESULTS / f"accuracy-{now:%Y%m%d-%H%M%S}.json"
+    facts = {"at": now.isoformat(timespec="seconds"), "machine": f"{platform.machine()}, {os.cpu_count()} cores"}
+    path.write_text(json.dumps({**facts, "asked": asked, "packages": versions(), "figures": kept}, indent=1) + "\n")
+    print(f"kept in {path}")
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
