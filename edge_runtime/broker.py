@@ -3,6 +3,7 @@
 Topics are `<prefix>/<site>/<line>/<station>/` + `verdict`, `status`, `cmd/<name>`; `docs/format.md` describes them.
 """
 
+import hashlib
 import json
 import logging
 import math
@@ -54,7 +55,8 @@ class Broker:
         self._station, self._outbox, self._commands, self._facts = station, outbox, commands, facts
         self._connected = False
         self._complained = False
-        who = f"kenpin/{station.site}/{station.line}/{station.station}"  # no level holds a "/", so no two share it
+        # Unlike names joined by "-", a digest is no other station's; unlike a topic, every broker takes it for an id.
+        who = f"kenpin-{hashlib.sha256(self._topic('').encode()).hexdigest()[:16]}"
         self._client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id=who, protocol=mqtt.MQTTv5)
         self._client.reconnect_delay_set(*RECONNECT_S)
         self._client.on_connect = self._on_connect
