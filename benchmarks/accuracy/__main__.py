@@ -93,9 +93,9 @@ def peak_in_box(names: tuple[str, ...], difference: npt.NDArray[Any], defective:
         for row in csv.DictReader(marked):
             boxes.setdefault(row["image"], []).append(tuple(float(row[key]) for key in ("x1", "y1", "x2", "y2")))
     inside = []
-    for row in np.flatnonzero(defective):
-        y, x = np.unravel_index(np.argmax(difference[row]), difference[row].shape)
-        inside.append(any(x1 <= x <= x2 and y1 <= y <= y2 for x1, y1, x2, y2 in boxes[names[row]]))
+    for at in np.flatnonzero(defective):
+        y, x = np.unravel_index(np.argmax(difference[at]), difference[at].shape)
+        inside.append(any(x1 <= x <= x2 and y1 <= y <= y2 for x1, y1, x2, y2 in boxes[names[at]]))
     return float(np.mean(inside))
 
 
