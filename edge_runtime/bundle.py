@@ -189,8 +189,8 @@ class Bundle:
         return self.info.labels[best] if limit is not None and mismatch[best] < limit else None
 
 
-def load_bundle(path: Path, *, threads: int = 0) -> Bundle:
-    """Open the ONNX file `path`, and let it prove itself on its golden vectors. `threads`: 0 leaves it to the engine.
+def load_bundle(path: Path) -> Bundle:
+    """Open the ONNX file `path`, and let it prove itself on its golden vectors.
 
     Raises BundleError, saying what to do, where the file is missing, is no ONNX, is another's ONNX, does not keep the
     contract, or does not say of a golden view what the training box said. NaN disagrees, too.
@@ -200,7 +200,6 @@ def load_bundle(path: Path, *, threads: int = 0) -> Bundle:
     except OSError as error:
         raise BundleError(path, f"cannot be read ({error.strerror}); name a file written by kenpin-export") from error
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
     options.log_severity_level = 4  # what is wrong with a file is our one line, not the engine's and ours
     try:
         session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])

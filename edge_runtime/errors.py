@@ -8,7 +8,6 @@ KenpinError
 ├── BundleError      a bundle that must not inspect
 ├── StationError     a STATION.toml with mistakes, all of them
 ├── CameraError      a camera that cannot be opened
-├── CameraLost       a camera that gave no frame in time
 ├── RecipeError      a label or region that a recipe cannot take
 ├── OutboxError      verdicts cannot be kept on disk
 └── BrokerError      the MQTT broker cannot be reached or refuses
@@ -64,10 +63,6 @@ class StationError(KenpinError):
 
 class CameraError(_FileError):
     """A camera that cannot be opened."""
-
-
-class CameraLost(KenpinError):
-    """A camera that gave no frame in time."""
 
 
 class RecipeError(KenpinError):

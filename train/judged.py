@@ -52,11 +52,15 @@ class Judged:
         """Which of `TRUTHS` each row is, [N]. A defective wrong part is a wrong part."""
         return np.where(self.label != self.expected, "wrong part", np.where(self.defective, "defect", "good"))
 
+    def verdict(self, row: int, limits: Thresholds) -> str:
+        """Which of `VERDICTS` the line would give one row, by the line's own rule."""
+        unusual = self.unusual is not None and bool(self.unusual[row])
+        _, reason = decide(float(self.defect_score[row]), float(self.mismatch_score[row]), limits, unusual=unusual)
+        return _SAID[reason]
+
     def verdicts(self, limits: Thresholds) -> Texts:
-        """Which of `VERDICTS` the line would give each row, [N], by the line's own rule."""
-        unusual = self.unusual if self.unusual is not None else np.zeros(len(self.label), np.bool_)
-        rows = zip(self.defect_score.tolist(), self.mismatch_score.tolist(), unusual.tolist(), strict=True)
-        return np.array([said(defect, mismatch, limits, unusual=odd) for defect, mismatch, odd in rows], dtype=np.str_)
+        """The same of every row, [N]."""
+        return np.array([self.verdict(row, limits) for row in range(len(self.label))], dtype=np.str_)
 
     def confusion(self, limits: Thresholds) -> npt.NDArray[np.int64]:
         """Rows counted by truth (as in `TRUTHS`) and verdict (as in `VERDICTS`): int64 [3, 4]."""
@@ -76,11 +80,6 @@ class Judged:
     def mismatch_question(self) -> tuple[Scores, Flags]:
         """Mismatch scores of measured rows, and which of them are wrong parts."""
         return self.mismatch_score[self.measured], (self.label != self.expected)[self.measured]
-
-
-def said(defect_score: float, mismatch_score: float, limits: Thresholds, *, unusual: bool = False) -> str:
-    """Which of `VERDICTS` the line gives to two scores."""
-    return _SAID[decide(defect_score, mismatch_score, limits, unusual=unusual)[1]]
 
 
 def metrics(judged: Judged, limits: Thresholds) -> dict[str, float | int]:

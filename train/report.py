@@ -143,7 +143,7 @@ def _case(judged: Judged, limits: Thresholds, labels: tuple[str, ...], choice: f
         name=judged.names[row],
         label=labels[judged.label[row]],
         expected=labels[judged.expected[row]],
-        verdict=str(judged.verdicts(limits)[row]),
+        verdict=judged.verdict(row, limits),
         scores=scores,
         peak=f"{np.max(judged.difference[row]):.1f}",
         view=thumbnails.thumbnail(judged.views[row], side),
