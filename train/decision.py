@@ -16,8 +16,19 @@ Tensor = Any
 
 STEEPNESS = 8.0
 """How fast a view that is louder than all good ones becomes surely not good."""
+FARTHEST = 3.0
+"""Standard deviations of the latent's prior."""
 CHUNK = 128
 """Views judged at once: enough to fill two cores, little enough for 512-pixel views in memory."""
+
+
+def with_latent(difference: Tensor, latent: Tensor) -> Tensor:
+    """All that the heads see: the features of the `difference`, float [N, F], and how the part lies, [N, latent].
+
+    The same difference means one thing in one place and light, and another elsewhere. Bounded, since no view is known
+    to lie farther out, and what is unknown must not outweigh a loud difference.
+    """
+    return ops.concatenate([difference, ops.clip(latent, -FARTHEST, FARTHEST)], axis=1)
 
 
 @dataclass(frozen=True)
@@ -37,8 +48,10 @@ class Decision:
     def __call__(self, image: Tensor, label: Tensor) -> dict[str, Tensor]:
         """The bundle's outputs, by name, of views uint8 [N, H, W, C] and expected labels int [N]."""
         view = ops.cast(image, "float32") / 255.0
-        drawn = self.cvae.reconstruct(view, label)
+        latent, _ = self.cvae.encode(view)
+        drawn = self.cvae.decode(latent, label)
         difference, features = self.tolerances.difference(view, drawn, label)
+        features = with_latent(features, latent)
         return {
             "defect_score": self.doubtful(self.defect.probability(features), features),
             "mismatch_score": self.mismatch.probability(features) if self.mismatch else ops.zeros_like(features[:, 0]),
@@ -49,7 +62,8 @@ class Decision:
 
     def doubtful(self, score: Tensor, features: Tensor) -> Tensor:
         """The defect score, float [N], raised where the features, float [N, F], are louder than any good view's."""
-        return ops.maximum(score, ops.sigmoid(STEEPNESS * (ops.mean(features, axis=1) - self.far)))
+        loudness = ops.mean(features[:, : self.tolerances.centre.shape[1]], axis=1)
+        return ops.maximum(score, ops.sigmoid(STEEPNESS * (loudness - self.far)))
 
     def judge(self, images: Image, label: Labels) -> dict[str, Any]:
         """The same as NumPy arrays, `CHUNK` views at a time."""

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from keras import ops
 
-from train.views import Labels
+from train.views import Labels, Mask
 
 Tensor = Any
 Floats = npt.NDArray[np.float32]
@@ -32,44 +32,108 @@ PRIOR_VIEWS = 4.0
 GREY_LEVEL = 1.0 / 255.0
 """No tolerance is finer than what a camera can show."""
 
+ACROSS = np.array([[-1, 0, 1], [-2, 0, 2], [-1, 0, 1]], np.float32) / 8.0
+"""Sobel's derivative, a pixel a unit."""
+CURVATURE = np.array([[0, 1, 0], [1, -4, 1], [0, 1, 0]], np.float32)
+"""Laplace's: what a change of focus adds or takes."""
+
+CAUSES = ("offset", "gain", "light across", "light down", "moved across", "moved down", "turned", "focus")
+"""What may differ between a view and its drawing without any fault of the part."""
+
+FAINTEST = 0.1 * GREY_LEVEL
+"""A cause that shows less than this in the drawing, as an edge that it has not, explains nothing."""
+
 LOUDEST = 0.01
 """Share of a level's pixels that make its `top` feature: a small defect, not one noisy pixel."""
 
 
-def pyramid(residual: Tensor) -> tuple[Tensor, ...]:
-    """`residual`, float [N, H, W, C], at scales from about one pixel up: the same, each level half the size before."""
+def compare(view: Tensor, drawn: Tensor) -> tuple[Tensor, ...]:
+    """The residual of `view` and `drawn`, float [N, H, W, C], at scales from about one pixel up, each half the last.
+
+    What `explain` takes away is the last of them: float [N, 1, 1, len(CAUSES)].
+    """
+    residual, amount = explain(view - drawn, drawn)
     levels = []
-    channels = residual.shape[-1]
-    rows = np.tile(BLUR.reshape(-1, 1, 1, 1), (1, 1, channels, 1))
-    columns = np.tile(BLUR.reshape(1, -1, 1, 1), (1, 1, channels, 1))
     while True:
-        residual = ops.depthwise_conv(ops.depthwise_conv(residual, rows, padding="same"), columns, padding="same")
+        residual = _blurred(residual)
         levels.append(residual)
         residual = residual[:, ::2, ::2, :]
         if min(residual.shape[1:3]) < SMALLEST_LEVEL:
-            return tuple(levels)
+            return *levels, ops.reshape(amount, (-1, 1, 1, len(CAUSES)))
+
+
+def explain(residual: Tensor, drawn: Tensor) -> tuple[Tensor, Tensor]:
+    """Take from `residual` what light, focus and a small misplacement of the part explain of it.
+
+    `residual`, `drawn`: float [N, H, W, C]. Returns what is left, the same shape, and how much of each of `CAUSES` was
+    found, float [N, len(CAUSES)] in grey levels of 0..1, root mean square over the view.
+
+    Least squares against the drawing's own derivatives (Lucas and Kanade, IJCAI 1981, with gain, offset and slopes of
+    light): eight numbers for a whole view cannot hide a defect, but a misplacement of half a pixel can.
+    """
+    height, width, channels = drawn.shape[1:]
+    y, x = (np.linspace(-1, 1, side, dtype=np.float32) for side in (height, width))
+    x, y = x.reshape(1, 1, -1, 1), y.reshape(1, -1, 1, 1)
+    mirrored = ops.pad(drawn, [[0, 0], [1, 1], [1, 1], [0, 0]], mode="reflect")
+    across, down, curve = (_filtered(mirrored, kernel, "valid") for kernel in (ACROSS, ACROSS.T, CURVATURE))
+    one = ops.ones_like(drawn)
+    contrast = drawn - ops.mean(drawn, axis=(1, 2, 3), keepdims=True)
+    turned = x * width * down - y * height * across
+    pixels = height * width * channels
+    each = [one, contrast, x * one, y * one, across, down, turned, curve]
+    causes = ops.stack([ops.reshape(cause, (-1, pixels)) for cause in each], axis=1)
+    left = ops.reshape(residual, (-1, pixels, 1))
+    diagonal = np.eye(len(CAUSES), dtype=np.float32)
+    products = ops.matmul(causes, ops.transpose(causes, (0, 2, 1))) / pixels + FAINTEST**2 * diagonal
+    amount = _solve(products, ops.matmul(causes, left) / pixels)
+    left = left[:, :, 0] - ops.matmul(ops.transpose(amount, (0, 2, 1)), causes)[:, 0]
+    power = ops.sum(products * diagonal, axis=2)
+    return ops.reshape(left, (-1, height, width, channels)), amount[:, :, 0] * ops.sqrt(power)
+
+
+def _solve(matrix: Tensor, right: Tensor) -> Tensor:
+    """The x of matrix · x = right, [N, P, 1], by Gauss and Jordan: ONNX has no operator for it."""
+    size = matrix.shape[1]
+    system = ops.concatenate([matrix, right], axis=2)
+    for pivot in range(size):
+        row = system[:, pivot : pivot + 1, :] / system[:, pivot : pivot + 1, pivot : pivot + 1]
+        unit = np.eye(size, dtype=np.float32)[:, pivot].reshape(1, -1, 1)
+        system = system - (system[:, :, pivot : pivot + 1] - unit) * row
+    return system[:, :, size:]
+
+
+def _blurred(picture: Tensor) -> Tensor:
+    return _filtered(_filtered(picture, BLUR[:, None]), BLUR[None, :])
+
+
+def _filtered(picture: Tensor, kernel: Floats, padding: str = "same") -> Tensor:
+    """`picture`, float [N, H, W, C], under a `kernel`, [h, w]."""
+    each = np.tile(kernel[..., None, None], (1, 1, picture.shape[-1], 1))
+    return ops.depthwise_conv(picture, each, padding=padding)
 
 
 def describe(deviations: tuple[Tensor, ...], view: Tensor, drawn: Tensor) -> Tensor:
     """What the SVM sees: float32 [N, F], each feature growing with the difference.
 
-    `deviations`: the pyramid in tolerances, float [N, h, w, C] each. `view`, `drawn`: float [N, H, W, C] in 0..1.
-    Logarithms, so that a difference twice as loud is one step further wherever it starts.
+    `deviations`: the pyramid in tolerances, float [N, h, w, C] each, and last the causes', [N, 1, 1, P]. `view`,
+    `drawn`: float [N, H, W, C] in 0..1.
+    Logarithms, so that a difference twice as loud is one step further wherever it starts. Brighter or darker makes no
+    difference: from the defects of some parts, a head would learn which of the two to look for, and miss the others'.
     """
+    *levels, causes = deviations
     features = []
-    for level in deviations:
+    for level in levels:
         pixels = ops.reshape(level, (-1, int(np.prod(level.shape[1:]))))
         loud, _ = ops.top_k(ops.abs(pixels), max(1, int(LOUDEST * pixels.shape[1])))
         features += [
             ops.log(ops.mean(ops.square(pixels), axis=1) + 1e-6),
             ops.log(ops.mean(loud, axis=1) + 1e-6),
             ops.log(loud[:, 0] + 1e-6),
-            ops.log(1.0 + ops.relu(ops.max(pixels, axis=1))),
-            ops.log(1.0 + ops.relu(-ops.min(pixels, axis=1))),
         ]
     features.append(ops.log(ops.mean(ops.square(view - drawn), axis=(1, 2, 3)) + GREY_LEVEL**2))
     features.append(ops.log(1.0 + GREY_LEVEL - _likeness(view, drawn)))
-    return ops.stack(features, axis=1)
+    each = ops.log(1.0 + ops.abs(ops.reshape(causes, (-1, len(CAUSES)))))
+    return ops.concatenate([ops.stack(features, axis=1), each], axis=1)
 
 
 def _likeness(view: Tensor, drawn: Tensor) -> Tensor:
@@ -95,32 +159,42 @@ class Tolerances:
     scale: Floats
 
     @classmethod
-    def fit(cls, view: Floats, drawn: Floats, label: Labels, count: int) -> tuple[Self, Floats]:
+    def fit(cls, view: Floats, drawn: Floats, label: Labels, count: int, unseen: Mask) -> tuple[Self, Floats]:
         """From good views and their drawings, float32 [N, H, W, C], of `count` labels, at least two views each.
 
-        Also returns those views' own features, float32 [N, F], each measured against the other views only.
+        `unseen`, bool [N]: views that the CVAE was not fitted on; at least one of each label. Its own views tell as
+        well where a part jitters, but only those tell how loud a good view is.
+        Also returns the views' own features, float32 [N, F], each measured against all other views only.
         """
-        mean, spread, deviations = [], [], []
-        for level in pyramid(view - drawn):
-            means, spreads, others = _fit_level(np.asarray(level), label, count)
-            mean.append(means)
-            spread.append(spreads)
-            deviations.append(others)
-        raw = np.asarray(describe(tuple(deviations), view, drawn), np.float32)
-        centre = np.stack([raw[label == k].mean(axis=0) for k in range(count)])
-        within = (raw - centre[label]) ** 2
+        ways: list[tuple[list[Floats], list[Floats]]] = []
+        raw = np.zeros((0, 0), np.float32)
+        for k in range(count):
+            own = label == k
+            fitted = [_fit_level(np.asarray(level)) for level in compare(view[own], drawn[own])]
+            ways.append(([mean for mean, _, _ in fitted], [spread for _, spread, _ in fitted]))
+            mine = np.asarray(describe(tuple(level for _, _, level in fitted), view[own], drawn[own]), np.float32)
+            raw = raw if raw.size else np.zeros((len(label), mine.shape[1]), np.float32)
+            raw[own] = mine
+        asked, of = raw[unseen], label[unseen]
+        centre = np.stack([asked[of == k].mean(axis=0) for k in range(count)])
+        within = (asked - centre[of]) ** 2
         overall = within.mean(axis=0)
         scale = np.stack(
-            [np.sqrt(_shrunk(within[label == k].mean(axis=0), (label == k).sum(), overall)) for k in range(count)]
+            [np.sqrt(_shrunk(within[of == k].mean(axis=0), (of == k).sum(), overall)) for k in range(count)]
         )
-        fitted = cls(tuple(mean), tuple(spread), centre, (scale + 1e-3).astype(np.float32))
-        return fitted, np.asarray(fitted.standardise(raw, label), np.float32)
+        tolerances = cls(
+            tuple(np.stack(means) for means in zip(*(mean for mean, _ in ways), strict=True)),
+            tuple(np.stack(spreads) for spreads in zip(*(spread for _, spread in ways), strict=True)),
+            centre,
+            (scale + 1e-3).astype(np.float32),
+        )
+        return tolerances, np.asarray(tolerances.standardise(raw, label), np.float32)
 
     def deviations(self, view: Tensor, drawn: Tensor, label: Tensor) -> tuple[Tensor, ...]:
         """The difference at every level in tolerances: float [N, h, w, C] each."""
         return tuple(
             (level - ops.take(mean, label, axis=0)) / ops.take(spread, label, axis=0)
-            for level, mean, spread in zip(pyramid(view - drawn), self.mean, self.spread, strict=True)
+            for level, mean, spread in zip(compare(view, drawn), self.mean, self.spread, strict=True)
         )
 
     def standardise(self, features: Tensor, label: Tensor) -> Tensor:
@@ -135,28 +209,25 @@ class Tolerances:
         return ops.max(ops.abs(deviations[0]), axis=-1), features
 
 
-def _fit_level(residual: Floats, label: Labels, count: int) -> tuple[Floats, Floats, Floats]:
-    """Mean and spread of each label, [K, h, w, C], and each residual in tolerances of the others, [N, h, w, C]."""
-    means = np.zeros((count, *residual.shape[1:]), np.float32)
-    spreads = np.zeros_like(means)
-    deviations = np.zeros_like(residual)
-    for k in range(count):
-        own = residual[label == k]
-        n = len(own)
-        off = own - own.mean(axis=0)
-        variance = (off**2).mean(axis=0)
-        means[k] = own.mean(axis=0)
-        spreads[k] = np.sqrt(_shrunk(variance, n, _typical(variance)) + GREY_LEVEL**2)
-        # Without view i the mean moves by off_i / (n - 1), and the sum of squares falls by off_i² n / (n - 1).
-        without = np.maximum(n * variance - off**2 * n / (n - 1), 0) / (n - 1)
-        typical = np.stack([_typical(view) for view in without]).reshape(-1, 1, 1, 1)
-        deviations[label == k] = off * (n / (n - 1)) / np.sqrt(_shrunk(without, n - 1, typical) + GREY_LEVEL**2)
-    return means, spreads, deviations
+def _fit_level(residual: Floats) -> tuple[Floats, Floats, Floats]:
+    """Mean and spread of one label's residuals, [h, w, C], and each residual in tolerances of the others, [n, h, w, C].
+
+    Without view i the mean moves by off_i / (n - 1), and the sum of squares falls by off_i² n / (n - 1).
+    """
+    n = len(residual)
+    mean = residual.mean(axis=0)
+    off = residual - mean
+    variance = (off**2).mean(axis=0)
+    without = np.maximum(n * variance - off**2 * n / (n - 1), 0) / (n - 1)
+    return mean, _spread(variance[None], n)[0], off * (n / (n - 1)) / _spread(without, n - 1)
 
 
-def _typical(variance: Floats) -> Floats:
-    """The geometric mean of a label's variances: one jittering edge must not make the quiet places tolerant."""
-    return np.asarray(np.exp(np.log(variance + GREY_LEVEL**2).mean()), np.float32)
+def _spread(variance: Floats, views: int) -> Floats:
+    """The spread behind each of N variances, [N, h, w, C], of `views` views: a neighbour's counts, too."""
+    if min(variance.shape[1:3]) > 1:
+        variance = np.asarray(_blurred(variance))
+    typical = np.exp(np.log(variance + GREY_LEVEL**2).mean(axis=(1, 2, 3), keepdims=True))
+    return np.asarray(np.sqrt(_shrunk(variance, views, typical) + GREY_LEVEL**2), np.float32)
 
 
 def _shrunk(variance: Floats, views: int, overall: Floats) -> Floats:

@@ -10,9 +10,10 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 from keras import ops
+from scipy.special import expit
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.metrics.pairwise import euclidean_distances
-from sklearn.model_selection import StratifiedGroupKFold
+from sklearn.model_selection import StratifiedGroupKFold, cross_val_predict
 from sklearn.svm import SVC
 
 from train.views import Labels, Mask
@@ -20,8 +21,8 @@ from train.views import Labels, Mask
 Tensor = Any
 Floats = npt.NDArray[np.float32]
 
-GAMMA = 0.02
-"""Width of the Gaussian kernel for features in units of a good view's spread: neighbours are about 7 units apart."""
+GAMMA = 3.0
+"""Width of the Gaussian kernel, a feature: two views half a unit apart in each are related by exp(-3/4)."""
 SOFTNESS = 1.0
 """The SVM's C."""
 FOLDS = 5
@@ -31,7 +32,7 @@ FLATTEST = -1e-3
 
 def kernel(a: npt.NDArray[Any], b: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
     """Linear plus Gaussian, [A, B], of features [A, F] and [B, F]."""
-    return np.asarray(a @ b.T / a.shape[1] + np.exp(-GAMMA * euclidean_distances(a, b, squared=True)))
+    return np.asarray(a @ b.T / a.shape[1] + np.exp(-GAMMA / a.shape[1] * euclidean_distances(a, b, squared=True)))
 
 
 @dataclass(frozen=True)
@@ -56,12 +57,8 @@ class Head:
 
         `view`, int [N]: which view a row was made of. Rows of one view are never on both sides of a fold, or the
         classifier would be asked what it was told. Also returns scikit-learn's own classifier, to be checked against,
-        and each row's probability, [N], from a classifier that was not fitted on its view.
+        and each row's probability, [N], by an SVM that was not fitted on its view.
         """
-        honest = np.zeros(len(features), np.float32)
-        for learn, asked in _folds(positive, view, seed):
-            inner = _calibrated(features[learn], positive[learn], view[learn], seed)
-            honest[asked] = inner.predict_proba(features[asked])[:, 1]
         classifier = _calibrated(features, positive, view, seed)
         fitted = classifier.calibrated_classifiers_[0]
         sigmoid = fitted.calibrators[0]
@@ -72,15 +69,22 @@ class Head:
             float(sigmoid.a_),
             float(sigmoid.b_),
         )
-        return head, classifier, honest
+        margins = cross_val_predict(
+            _svm(), features, positive, cv=_folds(positive, view, seed), method="decision_function"
+        )
+        return head, classifier, np.asarray(expit(-(head.slope * margins + head.offset)), np.float32)
 
     def probability(self, features: Tensor) -> Tensor:
         """P of what is looked for, float32 [N], of features, float32 [N, F]; as scikit-learn says it."""
         along = ops.matmul(features, ops.transpose(self.support))
         lengths = ops.sum(ops.square(features), axis=1, keepdims=True) + np.sum(self.support**2, axis=1)
-        near = ops.exp(-GAMMA * ops.relu(lengths - 2.0 * along))
+        near = ops.exp(-GAMMA / self.support.shape[1] * ops.relu(lengths - 2.0 * along))
         margin = ops.matmul(along / self.support.shape[1] + near, self.weight[:, None])[:, 0] + self.bias
         return ops.sigmoid(-(self.slope * margin + self.offset))
+
+
+def _svm() -> SVC:
+    return SVC(C=SOFTNESS, kernel=kernel, class_weight="balanced", cache_size=1000)
 
 
 def _folds(positive: Mask, view: Labels, seed: int) -> list[tuple[Labels, Labels]]:
@@ -93,9 +97,7 @@ def _folds(positive: Mask, view: Labels, seed: int) -> list[tuple[Labels, Labels
 
 def _calibrated(features: Floats, positive: Mask, view: Labels, seed: int) -> CalibratedClassifierCV:
     """A calibrated SVM; one that learnt the wrong way round says the same of every view instead."""
-    svm = SVC(C=SOFTNESS, kernel=kernel, class_weight="balanced")
-    folds = _folds(positive, view, seed)
-    classifier = CalibratedClassifierCV(svm, method="sigmoid", cv=folds, ensemble=False)
+    classifier = CalibratedClassifierCV(_svm(), method="sigmoid", cv=_folds(positive, view, seed), ensemble=False)
     classifier.fit(features, positive)
     sigmoid = classifier.calibrated_classifiers_[0].calibrators[0]
     if sigmoid.a_ > FLATTEST:

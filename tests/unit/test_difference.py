@@ -1,6 +1,11 @@
+import cv2
 import numpy as np
+import pytest
 
-from train.difference import Tolerances, pyramid
+from train.difference import CAUSES, GREY_LEVEL, Tolerances, _fit_level, compare, explain
+
+ALL = np.ones(200, np.bool_)
+"""Every view is one that the CVAE was not fitted on."""
 
 
 def parts(count: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -19,7 +24,7 @@ def spot(column: int) -> np.ndarray:
 
 
 def test_the_same_spot_is_loud_where_the_part_is_quiet_and_quiet_where_it_jitters() -> None:
-    tolerances, _ = Tolerances.fit(*parts(40), 1)
+    tolerances, _ = Tolerances.fit(*parts(40), 1, ALL[:40])
     drawn, label = np.full((1, 32, 32, 1), 0.5, np.float32), np.zeros(1, np.int64)
     quiet, _ = tolerances.difference(spot(24), drawn, label)
     jittery, _ = tolerances.difference(spot(6), drawn, label)
@@ -29,20 +34,18 @@ def test_the_same_spot_is_loud_where_the_part_is_quiet_and_quiet_where_it_jitter
 
 def test_a_view_is_measured_against_the_other_views_only() -> None:
     """Few views measured against themselves look better than any view to come; left out, they look like those."""
-    _, own = Tolerances.fit(*parts(8), 1)
+    _, own = Tolerances.fit(*parts(8), 1, ALL[:8])
     fresh_view, fresh_drawn, fresh_label = parts(200, seed=1)
-    tolerances, _ = Tolerances.fit(*parts(8), 1)
+    tolerances, _ = Tolerances.fit(*parts(8), 1, ALL[:8])
     _, fresh = tolerances.difference(fresh_view, fresh_drawn, fresh_label)
     assert abs(own[:, 0].mean() - np.asarray(fresh)[:, 0].mean()) < 1.0
 
 
 def test_leaving_one_out_in_closed_form_is_leaving_it_out() -> None:
     view, drawn, label = parts(6)
-    others, _ = Tolerances.fit(view[1:], drawn[1:], label[1:], 1)
+    others, _ = Tolerances.fit(view[1:], drawn[1:], label[1:], 1, ALL[:5])
     (by_hand,) = np.asarray(others.deviations(view[:1], drawn[:1], label[:1])[0])
-    from train.difference import _fit_level
-
-    _, _, deviations = _fit_level(np.asarray(pyramid(view - drawn)[0]), label, 1)
+    _, _, deviations = _fit_level(np.asarray(compare(view, drawn)[0]))
     np.testing.assert_allclose(deviations[0], by_hand, rtol=1e-3, atol=1e-3)
 
 
@@ -50,18 +53,88 @@ def test_each_label_has_its_own_tolerance() -> None:
     view, drawn, label = parts(40)
     mirrored = np.concatenate([view, view[:, :, ::-1]])
     both = np.concatenate([label, label + 1])
-    tolerances, _ = Tolerances.fit(mirrored, np.concatenate([drawn, drawn]), both, 2)
+    tolerances, _ = Tolerances.fit(mirrored, np.concatenate([drawn, drawn]), both, 2, ALL[:80])
     as_first, _ = tolerances.difference(spot(24), drawn[:1], np.array([0]))
     as_second, _ = tolerances.difference(spot(24), drawn[:1], np.array([1]))
     assert float(np.asarray(as_first)[0, 16, 24]) > 4 * float(np.asarray(as_second)[0, 16, 24])
 
 
+def test_views_that_the_cvae_has_seen_say_where_a_part_jitters_but_not_how_loud_a_good_view_is() -> None:
+    view, drawn, label = parts(40)
+    unseen = np.arange(40) >= 30
+    view[~unseen] = 0.5 + (view[~unseen] - 0.5) / 4  # drawn better than any view to come
+    _, own = Tolerances.fit(view, drawn, label, 1, unseen)
+    assert abs(float(own[unseen, 0].mean())) < 0.3, "an unseen good view is no louder than unseen good views are"
+
+
 def test_features_grow_with_the_difference_without_bound() -> None:
-    tolerances, _ = Tolerances.fit(*parts(40), 1)
+    tolerances, _ = Tolerances.fit(*parts(40), 1, ALL[:40])
     drawn, label = np.full((1, 32, 32, 1), 0.5, np.float32), np.zeros(1, np.int64)
     energies = []
     for step in (0.01, 0.1, 1.0, 10.0):
-        _, features = tolerances.difference(drawn + step, drawn, label)
+        view = drawn.copy()
+        view[0, 8:12, 20:24] += step
+        _, features = tolerances.difference(view, drawn, label)
         energies.append(float(np.asarray(features)[0, 0]))
     assert energies == sorted(energies)
     assert energies[-1] > energies[0] + 1
+
+
+def texture(channels: int = 1) -> np.ndarray:
+    """A part with soft edges everywhere, float32 [1, 48, 48, C] in 0..1."""
+    rng = np.random.default_rng(0)
+    rough = rng.uniform(0.2, 0.8, (48, 48, channels)).astype(np.float32)
+    return cv2.GaussianBlur(rough, (0, 0), 3).reshape(1, 48, 48, channels)
+
+
+def moved(picture: np.ndarray, across: float, down: float) -> np.ndarray:
+    where = np.array([[1, 0, across], [0, 1, down]], np.float32)
+    out = cv2.warpAffine(picture[0], where, (48, 48), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(out, np.float32).reshape(picture.shape)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_light_and_a_small_misplacement_are_explained_and_a_defect_is_not(channels: int) -> None:
+    drawn = texture(channels)
+    slope = np.linspace(-0.05, 0.05, 48, dtype=np.float32).reshape(1, 1, 48, 1)
+    good = 0.9 * moved(drawn, 0.5, -0.3) + 0.04 + slope
+    left, _ = (np.asarray(each) for each in explain(good - drawn, drawn))
+    assert (left**2).mean() < 0.02 * ((good - drawn) ** 2).mean()
+    bad = good.copy()
+    bad[0, 20:23, 30:33] += 0.2
+    left, _ = (np.asarray(each) for each in explain(bad - drawn, drawn))
+    assert np.unravel_index(np.abs(left[0]).max(axis=2).argmax(), (48, 48))[0] in (20, 21, 22)
+    assert left[0, 20:23, 30:33].mean() > 0.17
+
+
+def test_what_was_explained_is_told_by_cause() -> None:
+    drawn = texture()
+    _, amount = explain(moved(drawn, 0.5, 0) - drawn, drawn)
+    found = dict(zip(CAUSES, np.asarray(amount)[0], strict=True))
+    assert max(found, key=lambda cause: abs(found[cause])) == "moved across"
+    _, amount = explain(np.full_like(drawn, 0.1), drawn)
+    found = dict(zip(CAUSES, np.asarray(amount)[0], strict=True))
+    assert found["offset"] == pytest.approx(0.1, abs=GREY_LEVEL)
+
+
+def test_a_part_in_another_brightness_is_not_explained_away_unheard() -> None:
+    """Where all good views are lit alike, one that is not must be loud in the features, if not in the map."""
+    tolerances, own = Tolerances.fit(*parts(40), 1, ALL[:40])
+    view, drawn, label = parts(1, seed=9)
+    _, features = tolerances.difference(view + 0.2, drawn, label)
+    offset = own.shape[1] - len(CAUSES) + CAUSES.index("offset")
+    assert float(np.asarray(features)[0, offset]) > own[:, offset].max() + 1
+
+
+def test_another_colour_of_the_same_brightness_stays_in_the_difference() -> None:
+    drawn = texture(3)
+    red = drawn + np.array([-0.1, 0.0, 0.1], np.float32)
+    left, _ = explain(red - drawn, drawn)
+    assert np.abs(np.asarray(left)).mean() > 0.05
+
+
+def test_a_flat_drawing_is_explained_without_a_number_that_is_none() -> None:
+    flat = np.full((1, 16, 16, 1), 0.5, np.float32)
+    left, amount = explain(texture()[:, :16, :16] - flat, flat)
+    assert np.isfinite(np.asarray(left)).all()
+    assert np.isfinite(np.asarray(amount)).all()
