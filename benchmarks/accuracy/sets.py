@@ -65,3 +65,21 @@ SETS: dict[str, Callable[[int], DataSet]] = {
     "elpv": elpv_paper,
     "pcb-jig": pcb_jig,
 }
+
+SPLITS = {"elpv": 5}
+"""Sets that their own paper splits so many times, whatever number of seeds is asked."""
+
+TIMED = "shapes-1000"
+"""The set on which the textbook's training is timed beside kenpin's, in the same run."""
+
+WHOLLY_MARKED = (
+    "board12100-195",
+    "board13000-154",
+    "board13000-160",
+    "board44000-042",
+    "board44000-106",
+    "board77000-065",
+    "board77000-081",
+)
+"""Tested places of pcb-jig of which every defect that can be seen is in `defects.csv`. On the other five a further one
+reaches over the view's edge (looked at by eye): its box is left out there, and may well hold the hottest pixel."""
