@@ -17,6 +17,7 @@ import numpy.typing as npt
 import onnxruntime
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from edge_runtime.alignment import Alignment, Matrix
 from edge_runtime.errors import BundleError
 from edge_runtime.picture import Image, ViewSpec
 from edge_runtime.quality import Usual
@@ -87,7 +88,10 @@ class Provenance(_Meta):
 
 
 class BundleInfo(_Meta):
-    """What a bundle says of itself. In the file, each field is one `kenpin.<field>` metadata property."""
+    """What a bundle says of itself. In the file, each field is one `kenpin.<field>` metadata property.
+
+    `alignment`: what views are brought onto before the session; None, and left out, where they are taken as they are.
+    """
 
     name: Annotated[str, Field(min_length=1)]
     version: Annotated[str, Field(min_length=1)]
@@ -98,6 +102,7 @@ class BundleInfo(_Meta):
     provenance: Provenance
     golden: Annotated[tuple[Golden, ...], Field(min_length=1)]
     usual: tuple[Usual, ...]
+    alignment: Alignment | None = None
 
     def to_properties(self) -> dict[str, str]:
         """As ONNX metadata properties: texts as they are, the rest as JSON."""
@@ -105,6 +110,7 @@ class BundleInfo(_Meta):
         return {f"{PREFIX}format": FORMAT} | {
             PREFIX + key: value if isinstance(value, str) else json.dumps(value, sort_keys=True)
             for key, value in fields.items()
+            if value is not None
         }
 
     @classmethod
@@ -116,7 +122,9 @@ class BundleInfo(_Meta):
             found = properties[f"{PREFIX}format"]
             raise BundleError(path, f"has format {found!r}, this kenpin reads {FORMAT!r}; export it again")
         fields = {}
-        for key in cls.model_fields:
+        for key, field in cls.model_fields.items():
+            if PREFIX + key not in properties and not field.is_required():
+                continue
             text = properties.get(PREFIX + key, "")
             try:
                 fields[key] = text if key in ("name", "version") else json.loads(text)
@@ -135,7 +143,8 @@ class Findings:
     """What the bundle says of one view.
 
     `difference`: float32 [H, W], in tolerances of the expected part. `reconstruction`: uint8 [H, W, C], what the part
-    should look like. `features`: float32 [F], what the SVM saw.
+    should look like. `features`: float32 [F], what the SVM saw. `origin`: where a pixel of these pictures lay in the
+    view as given, which differs where it was aligned.
     """
 
     defect_score: float
@@ -143,6 +152,7 @@ class Findings:
     difference: Floats
     reconstruction: Image
     features: Floats
+    origin: Matrix
 
 
 @dataclass(frozen=True)
@@ -169,7 +179,8 @@ class Bundle:
 
     def inspect(self, view: Image, label: int) -> Findings:
         """Everything the bundle says of `view` (uint8 [H, W, C]) when the part `label` is expected."""
-        inputs = {"image": view[None], "label": np.array([label], np.int64)}
+        aligned, origin = self._align(view, label)
+        inputs = {"image": aligned[None], "label": np.array([label], np.int64)}
         outputs = dict(zip(OUTPUTS, self.session.run(list(OUTPUTS), inputs), strict=True))
         return Findings(
             float(outputs["defect_score"][0]),
@@ -177,16 +188,23 @@ class Bundle:
             outputs["difference"][0],
             outputs["reconstruction"][0],
             outputs["features"][0],
+            origin,
         )
 
     def find(self, view: Image) -> str | None:
         """Which part `view` shows: the label whose drawing fits best, or None where none fits well enough."""
         count = len(self.info.labels)
-        inputs = {"image": np.repeat(view[None], count, axis=0), "label": np.arange(count, dtype=np.int64)}
+        images = np.stack([self._align(view, label)[0] for label in range(count)])
+        inputs = {"image": images, "label": np.arange(count, dtype=np.int64)}
         (mismatch,) = self.session.run(["mismatch_score"], inputs)
         best = int(np.argmin(mismatch))
         limit = self.info.thresholds.mismatch
         return self.info.labels[best] if limit is not None and mismatch[best] < limit else None
+
+    def _align(self, view: Image, label: int) -> tuple[Image, Matrix]:
+        """What the session sees of `view` when `label` is expected, and where its pixels lay."""
+        alignment = self.info.alignment
+        return alignment.align(view, label) if alignment is not None else (view, np.eye(2, 3))
 
 
 def load_bundle(path: Path) -> Bundle:
@@ -230,6 +248,8 @@ def _check_contract(bundle: Bundle) -> None:
     if len(bundle.info.usual) != len(labels) or (bundle.info.thresholds.mismatch is None) != (len(labels) == 1):
         raise BundleError(bundle.path, f"its metadata do not fit its {len(labels)} labels; export it again")
     spec = bundle.info.view
+    if bundle.info.alignment is not None and not bundle.info.alignment.fits(spec, len(labels)):
+        raise BundleError(bundle.path, f"its kenpin.alignment does not fit its {len(labels)} labels; export it again")
     shape = list(bundle.session.get_inputs()[[t.name for t in bundle.session.get_inputs()].index("image")].shape[1:])
     if shape != [spec.height, spec.width, spec.channels]:
         raise BundleError(bundle.path, f"its image is {shape}, its metadata say {spec}; export it again")

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from uuid_utils import uuid7
 
+from edge_runtime.alignment import Matrix
 from edge_runtime.bundle import Bundle, Floats
 from edge_runtime.cameras import Frame
 from edge_runtime.errors import PictureError
@@ -101,7 +102,7 @@ class Inspector:
             defect_score=None if math.isnan(defect) else defect,
             mismatch_score=None if math.isnan(mismatch) or self.limits.mismatch is None else mismatch,
             box=box,
-            peak=_peak(findings.difference, box),
+            peak=_peak(findings.difference, findings.origin, box),
         )
 
 
@@ -122,11 +123,15 @@ def _crop(frame: Frame, box: Box) -> Image:
     return frame.pixels[y : y + h, x : x + w]
 
 
-def _peak(difference: Floats, box: Box) -> tuple[int, int] | None:
-    """Where `difference` (float32 [H, W], of the view) is largest, x, y in pixels of the frame."""
-    row, column = divmod(int(np.argmax(difference)), difference.shape[1])
+def _peak(difference: Floats, origin: Matrix, box: Box) -> tuple[int, int] | None:
+    """Where `difference` (float32 [H, W], of the view) is largest, x, y in pixels of the frame.
+
+    `origin` takes its pixels to the view as the frame shows it; what was repeated from beyond is at its border.
+    """
+    height, width = difference.shape
+    row, column = divmod(int(np.argmax(difference)), width)
     if not math.isfinite(difference[row, column]):
         return None
+    view_x, view_y = np.clip(origin @ (column, row, 1), 0, (width - 1, height - 1))
     x, y, w, h = box
-    height, width = difference.shape
-    return x + int((column + 0.5) * w / width), y + int((row + 0.5) * h / height)
+    return x + int((view_x + 0.5) * w / width), y + int((view_y + 0.5) * h / height)
