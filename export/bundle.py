@@ -43,6 +43,7 @@ def export(run_folder: Path, out: Path, *, name: str | None, version: str) -> tu
         provenance=run.provenance,
         golden=_golden(decision, run),
         usual=run.usual,
+        alignment=run.alignment,
     )
     describe(model, info.to_properties())
     try:
@@ -74,14 +75,21 @@ def disagreement(bundle: Bundle, held_out: HeldOut) -> float:
 
 
 def _golden(decision: Decision, run: Run) -> tuple[Golden, ...]:
-    """For each label a view of integer arithmetic, and the label's own drawing of it, which looks like a part."""
+    """For each label a view of integer arithmetic, and one that looks like a part.
+
+    That is the label's own drawing of the first; where views are aligned, the reference as a loose jig shows it: a
+    runtime that does not align, or does it otherwise, then disagrees with it.
+    """
     golden = []
     for label in range(min(len(run.labels), MOST_GOLDEN_LABELS)):
         pattern = _pattern(run.view, label)
-        index = np.array([label], np.int64)
-        drawing = decision.judge(pattern[None], index)["reconstruction"][0]
-        for view in (pattern, drawing):
-            says = {key: value[0] for key, value in decision.judge(view[None], index).items()}
+        if run.alignment is None:
+            like_a_part = decision.judge(pattern[None], np.array([label], np.int64))["reconstruction"][0]
+        else:
+            like_a_part = run.alignment.references[label].displaced()
+        for view in (pattern, like_a_part):
+            seen = view if run.alignment is None else run.alignment.align(view, label)[0]
+            says = {key: value[0] for key, value in decision.judge(seen[None], np.array([label], np.int64)).items()}
             golden.append(
                 Golden.of(view, label, float(says["defect_score"]), float(says["mismatch_score"]), says["features"])
             )

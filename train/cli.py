@@ -73,6 +73,12 @@ def parser() -> argparse.ArgumentParser:
         metavar="SHARE",
         help="share of good parts that may be called NG, as 0.02 or 2%%; sets the thresholds (2%%)",
     )
+    p.add_argument(
+        "--align",
+        action="store_true",
+        help="first move each view onto its part's reference, by shift and turn, here and on the line: for parts that "
+        "lie loosely in their jig",
+    )
     return p
 
 
@@ -114,7 +120,12 @@ def _train_into(draft: Path, arguments: argparse.Namespace) -> int:
     from train.progress import Bars
     from train.report import write_report
 
-    settings = Settings(seed=arguments.seed, epochs=arguments.epochs, max_false_alarm=arguments.max_false_alarm)
+    settings = Settings(
+        seed=arguments.seed,
+        epochs=arguments.epochs,
+        max_false_alarm=arguments.max_false_alarm,
+        align=arguments.align,
+    )
     began = time.monotonic()
     with Bars() as bars:
         data = datasets.load(
@@ -179,6 +190,7 @@ def _facts(run: "Run", data: "DataSet", seconds: float) -> list[tuple[str, str]]
         ("data set", f"{run.provenance.data}, digest {run.provenance.data_digest[:16]}"),
         ("learnt from", f"{data.train.good.sum()} good and {data.train.defective.sum()} defective views"),
         ("view", f"{run.view.width}×{run.view.height} pixels, {'grey' if run.view.channels == 1 else 'colour'}"),
+        ("aligned", _aligned(run)),
         ("seconds", f"{seconds:.0f} in all: drawing {run.seconds['cvae']:.0f}, judging {run.seconds['heads']:.0f}"),
         ("created", run.provenance.created),
         *((key.replace("_", " "), str(value)) for key, value in run.settings.items()),
@@ -186,6 +198,16 @@ def _facts(run: "Run", data: "DataSet", seconds: float) -> list[tuple[str, str]]
         ("commit", run.provenance.commit or "not from a checkout"),
         *(("note", remark) for remark in run.remarks),
     ]
+
+
+def _aligned(run: "Run") -> str:
+    """How far views may be moved onto their part's reference, in words."""
+    if run.alignment is None:
+        return "no, views are judged as they lie"
+    return "; ".join(
+        f"{label} by up to {reference.shift:.1f} pixels and {reference.turn:.1f}°"
+        for label, reference in zip(run.labels, run.alignment.references, strict=True)
+    )
 
 
 def _whole(low: int, high: int) -> Callable[[str], int]:

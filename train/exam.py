@@ -4,7 +4,7 @@ import numpy as np
 
 from train.fit import Fitted
 from train.judged import Judged
-from train.views import DataSet
+from train.views import DataSet, aligned
 
 MOST_WRONG = 3
 """Wrong labels asked of each good view: with many labels, all of them would hide the other questions."""
@@ -24,7 +24,8 @@ def examine(fitted: Fitted, data: DataSet, seed: int) -> Judged:
         rows.append(good)
         expected.append((views.label[good] + step) % count)
     asked, wanted = views[np.concatenate(rows)], np.concatenate(expected)
-    answers = fitted.decision.judge(asked.images, wanted)
+    seen = aligned(asked, wanted, fitted.alignment).images
+    answers = fitted.decision.judge(seen, wanted)
     for score, classifier in fitted.classifiers.items():
         answers[score] = classifier.predict_proba(answers["features"])[:, 1].astype(np.float32)
     answers["defect_score"] = np.asarray(fitted.decision.doubtful(answers["defect_score"], answers["features"]))
@@ -39,4 +40,5 @@ def examine(fitted: Fitted, data: DataSet, seed: int) -> Judged:
         answers["difference"],
         answers["reconstruction"],
         np.array([not fitted.usual[of].holds(view) for view, of in zip(asked.images, wanted, strict=True)]),
+        seen,
     )

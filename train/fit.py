@@ -14,12 +14,13 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.calibration import CalibratedClassifierCV
 
+from edge_runtime.alignment import Alignment
 from edge_runtime.quality import Usual
 from edge_runtime.verdict import Thresholds
 from train.cvae import ConditionalVAE
 from train.decision import Decision
 from train.teach import Promise, Wish, draw, floats, remarks, teach
-from train.views import DataSet, Views, strata_choice
+from train.views import DataSet, Views, aligned, strata_choice
 
 TOLERANCE_SHARE = 0.35
 """Share of the good training views that the CVAE does not see, for tolerances, heads and thresholds."""
@@ -39,7 +40,8 @@ class Settings:
     """What the engineer may choose.
 
     `max_false_alarm`: share of good views that may be called NG, in all. `max_escape`: instead, the share of bad ones
-    that may be called OK, by each head.
+    that may be called OK, by each head. `align`: whether views are brought onto their label's reference first, for
+    parts that lie loosely in their jig.
     """
 
     seed: int = 0
@@ -49,6 +51,7 @@ class Settings:
     filters: int = 12
     max_false_alarm: float = 0.02
     max_escape: float | None = None
+    align: bool = False
 
 
 @dataclass(frozen=True)
@@ -56,7 +59,8 @@ class Fitted:
     """A decision, its thresholds and what they promise, and how it came about.
 
     `usual`: the range of each label's good views (see `quality`). `classifiers`: scikit-learn's own, by
-    score, to check the heads by.
+    score, to check the heads by. `alignment`: what the decision's views are brought onto first; None where it takes
+    them as they are.
     """
 
     decision: Decision
@@ -67,20 +71,23 @@ class Fitted:
     history: dict[str, list[float]]
     seconds: dict[str, float] = field(default_factory=dict)
     remarks: tuple[str, ...] = ()
+    alignment: Alignment | None = None
 
 
 def fit(data: DataSet, settings: Settings, callbacks: Sequence[keras.callbacks.Callback] = ()) -> Fitted:
     """Train on `data.train` alone. The same data, settings and machine give the same decision."""
     began = time.monotonic()
     keras.utils.set_random_seed(settings.seed)
-    good = data.train[data.train.good]
+    given = data.train[data.train.good]
+    alignment = Alignment.of(given.images, given.label, len(data.labels)) if settings.align else None
+    good = aligned(given, given.label, alignment)
     kept = strata_choice(good, TOLERANCE_SHARE, FEWEST_KEPT, settings.seed)
     cvae, history = fit_cvae(data, good[~kept], good[kept], settings, callbacks)
     drawn_at = time.monotonic()
     wish = Wish(settings.max_false_alarm, settings.max_escape)
-    taught = teach(cvae, good, kept, data.train[data.train.defective], wish, settings.seed)
+    taught = teach(cvae, given, kept, data.train[data.train.defective], wish, settings.seed, alignment)
     seconds = {"cvae": drawn_at - began, "heads": time.monotonic() - drawn_at}
-    usual = tuple(Usual.of(good.images[good.label == k]) for k in range(cvae.labels))
+    usual = tuple(Usual.of(given.images[given.label == k]) for k in range(cvae.labels))
     found = remarks(taught.promise, wish, float(kept.mean()))
     if cvae.labels > 1 and (ratio := _binding(cvae, good[kept])) < BOUND:
         found.append(
@@ -96,6 +103,7 @@ def fit(data: DataSet, settings: Settings, callbacks: Sequence[keras.callbacks.C
         history,
         seconds,
         tuple(found),
+        alignment,
     )
 
 

@@ -24,7 +24,7 @@ Texts = npt.NDArray[np.str_]
 class Judged:
     """Every question asked of the held-out views: one row a view and an expected label.
 
-    views:          uint8 [N, H, W, C], C is 1 or 3 (BGR)
+    views:          uint8 [N, H, W, C], C is 1 or 3 (BGR), as given
     names:          N sources, one a view; rows of one view share its name
     label:          int64 [N], what it is
     expected:       int64 [N], what the line expects; differs from `label`: a wrong part
@@ -34,6 +34,7 @@ class Judged:
     difference:     float32 [N, H, W], in tolerances
     reconstruction: uint8 [N, H, W, C], the expected part as it should look here
     unusual:        bool [N], lies outside what the expected part was learnt from; None: none does
+    seen:           uint8 [N, H, W, C], the views as they were judged, aligned; None: as given
     """
 
     views: Image
@@ -46,6 +47,7 @@ class Judged:
     difference: npt.NDArray[np.float32]
     reconstruction: Image
     unusual: Flags | None = None
+    seen: Image | None = None
 
     @property
     def truth(self) -> Texts:

@@ -146,7 +146,7 @@ def _case(judged: Judged, limits: Thresholds, labels: tuple[str, ...], choice: f
         verdict=judged.verdict(row, limits),
         scores=scores,
         peak=f"{np.max(judged.difference[row]):.1f}",
-        view=thumbnails.thumbnail(judged.views[row], side),
+        view=thumbnails.thumbnail((judged.views if judged.seen is None else judged.seen)[row], side),
         drawing=thumbnails.thumbnail(judged.reconstruction[row], side),
         difference=thumbnails.heat_map(judged.difference[row], side),
     )

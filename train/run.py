@@ -2,7 +2,7 @@
 
 | file              | what                                                                                   |
 |-------------------|----------------------------------------------------------------------------------------|
-| `run.json`        | labels, view, thresholds, settings, provenance: the typed `Run`                        |
+| `run.json`        | labels, view, thresholds, alignment, settings, provenance: the typed `Run`             |
 | `model.weights.h5`| the CVAE's weights, the same file for every Keras backend                              |
 | `decision.npz`    | tolerances and heads                                                                   |
 | `held_out.npz`    | held-out views, expected labels, and the scores that Keras and scikit-learn gave them  |
@@ -27,6 +27,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from edge_runtime.alignment import Alignment
 from edge_runtime.bundle import Provenance
 from edge_runtime.errors import RunError
 from edge_runtime.picture import Image, ViewSpec
@@ -70,8 +71,9 @@ class Run(BaseModel):
     view: ViewSpec
     thresholds: Thresholds
     usual: tuple[Usual, ...]
+    alignment: Alignment | None = None
     cvae: dict[str, Any]
-    settings: dict[str, int | float]
+    settings: dict[str, bool | int | float]
     seconds: dict[str, float]
     remarks: tuple[str, ...]
     provenance: Provenance
@@ -85,6 +87,7 @@ def describe(data: DataSet, fitted: Fitted, settings: Settings, created: str) ->
         view=data.spec,
         thresholds=fitted.thresholds,
         usual=fitted.usual,
+        alignment=fitted.alignment,
         cvae=fitted.decision.cvae.settings(),
         settings=asdict(settings),
         seconds=fitted.seconds,
@@ -171,6 +174,8 @@ def _check_fit(run: Run, decision: Decision) -> None:
     cvae = decision.cvae
     if (cvae.labels, cvae.height, cvae.width, cvae.channels) != shape or decision.tolerances.mean[0].shape != shape:
         raise ValueError(f"its parts are not of one training of {labels} labels")
+    if run.alignment is not None and not run.alignment.fits(spec, labels):
+        raise ValueError(f"its alignment is not of a training of {labels} labels")
 
 
 def _read(path: Path) -> Arrays:

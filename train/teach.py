@@ -15,6 +15,7 @@ from keras import ops
 from scipy.stats import binomtest
 from sklearn.calibration import CalibratedClassifierCV
 
+from edge_runtime.alignment import Alignment
 from edge_runtime.picture import Image
 from edge_runtime.verdict import Thresholds
 from train.cvae import ConditionalVAE
@@ -22,7 +23,7 @@ from train.decision import CHUNK, Decision, with_latent
 from train.difference import Tolerances
 from train.heads import Head, threshold
 from train.synthetic import spoil, strange
-from train.views import Labels, Mask, Views
+from train.views import Labels, Mask, Views, aligned
 
 Floats = npt.NDArray[np.float32]
 
@@ -93,14 +94,28 @@ class Taught:
     classifiers: dict[str, CalibratedClassifierCV]
 
 
-def teach(cvae: ConditionalVAE, good: Views, kept: Mask, defective: Views, wish: Wish, seed: int) -> Taught:
-    """Fit tolerances, heads and thresholds. `kept`, bool [N]: the `good` views that the CVAE was not fitted on."""
+def teach(
+    cvae: ConditionalVAE,
+    given: Views,
+    kept: Mask,
+    defective: Views,
+    wish: Wish,
+    seed: int,
+    alignment: Alignment | None,
+) -> Taught:
+    """Fit tolerances, heads and thresholds.
+
+    `given`: good views, and `defective` ones, as they came. `kept`, bool [N]: the good ones that the CVAE was not
+    fitted on.
+    """
     rng = np.random.default_rng(seed)
+    good, defective = aligned(given, given.label, alignment), aligned(defective, defective.label, alignment)
     drawn = draw(cvae, good.images, good.label)
     tolerances, own = Tolerances.fit(floats(good.images), drawn, good.label, cvae.labels, kept)
     loudness = own[kept].mean(axis=1)
     chosen = _first(np.flatnonzero(kept), np.flatnonzero(~kept), MOST_GOOD, rng)
-    good, kept, right = good[chosen], kept[chosen], with_latents(cvae, own[chosen], good.images[chosen])
+    given, good, kept = given[chosen], good[chosen], kept[chosen]
+    right = with_latents(cvae, own[chosen], good.images)
 
     def features(images: Image, label: Labels) -> Floats:
         found = [np.zeros((0, right.shape[1]), np.float32)]
@@ -124,10 +139,11 @@ def teach(cvae: ConditionalVAE, good: Views, kept: Mask, defective: Views, wish:
     alarm = np.zeros(int(kept.sum()), np.bool_)
     if cvae.labels > 1:
         rows, wrong_label = _wrong_questions(good.label, cvae.labels, rng)
+        shown = aligned(given[rows], wrong_label, alignment)  # as the line will: onto the label that is expected
         # A defective view of the right part is no wrong part: the mismatch head learns that from those there are.
         fits = np.concatenate([right, spoilt])
         mismatch, classifiers["mismatch_score"], scores = Head.fit(
-            *_task(fits, features(good.images[rows], wrong_label)),
+            *_task(fits, features(shown.images, wrong_label)),
             np.concatenate([good_of, spoilt_of, rows]),
             seed,
         )

@@ -2,12 +2,13 @@
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Self
 
 import numpy as np
 import numpy.typing as npt
 
+from edge_runtime.alignment import Alignment
 from edge_runtime.picture import Image, ViewSpec
 
 FEW_GOOD = 20
@@ -122,6 +123,14 @@ def remarks_on(labels: tuple[str, ...], train: Views, test: Views) -> tuple[str,
 
 def _some(names: list[str]) -> str:
     return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+
+
+def aligned(views: Views, expected: Labels, alignment: Alignment | None) -> Views:
+    """The views as the decision sees them when `expected`, int64 [N], is asked of them."""
+    if alignment is None or not len(views):
+        return views
+    seen = [alignment.align(view, int(label))[0] for view, label in zip(views.images, expected, strict=True)]
+    return replace(views, images=np.stack(seen))
 
 
 def hold_out(views: Views, share: float, seed: int) -> tuple[Views, Views]:
