@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from edge_runtime.alignment import Alignment, Reference
+from edge_runtime.alignment import Alignment, Reference, _Move
 from edge_runtime.bundle import Bundle, BundleInfo, load_bundle
 from edge_runtime.cameras import Frame
 from edge_runtime.errors import BundleError
@@ -115,6 +115,15 @@ def test_a_move_of_which_the_model_allows_less_is_not_made(reference: Reference,
     assert not np.array_equal(reference.align(view)[1], IDENTITY)
     for less in ({"shift": 1.0}, {"turn": 0.5}, {"likeness": 0.999}):
         np.testing.assert_array_equal(reference.model_copy(update=less).align(view)[1], IDENTITY)
+
+
+def test_a_move_that_makes_the_view_less_like_the_reference_is_not_made(
+    reference: Reference, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever the climb claims: here, that the reference itself lies two pixels off."""
+    monkeypatch.setattr(Reference, "_climb", lambda *_: _Move(2, 0, 0))
+    lenient = reference.model_copy(update={"likeness": -1.0})
+    np.testing.assert_array_equal(lenient.align(reference.picture)[1], IDENTITY)
 
 
 def test_the_same_views_give_the_same_reference_and_the_same_moves(table: Image) -> None:
