@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from edge_runtime.verdict import Thresholds
-from train.judged import Judged, auroc, metrics, wilson
+from train.judged import Judged, auroc, auroc_interval, metrics, wilson
 
 LIMITS = Thresholds(defect=0.5, mismatch=0.5)
 
@@ -109,3 +109,18 @@ def test_the_interval_is_wilsons() -> None:
     assert (low, high) == pytest.approx((0.00608, 0.03282), abs=1e-5)  # worked by hand from Wilson's formula
     assert wilson(0, 12)[0] == 0.0
     assert wilson(0, 12)[1] == pytest.approx(0.2425, abs=1e-4), "none of twelve is not none of all"
+
+
+def test_the_interval_is_delongs() -> None:
+    # Positives 3, 5, 7 over negatives 1, 2, 4, 6: shares below 2/4, 3/4, 4/4; shares above 1, 1, 2/3, 1/3.
+    scores, positive = np.array([3.0, 5, 7, 1, 2, 4, 6]), np.arange(7) < 3
+    assert auroc(scores, positive) == pytest.approx(0.75)
+    reach = 1.959964 * np.sqrt(np.var([0.5, 0.75, 1], ddof=1) / 3 + np.var([1, 1, 2 / 3, 1 / 3], ddof=1) / 4)
+    assert auroc_interval(scores, positive) == pytest.approx((0.75 - reach, 1.0))
+
+
+def test_all_told_apart_is_not_told_with_certainty() -> None:
+    found = auroc_interval(np.arange(20.0), np.arange(20) >= 12)
+    assert found is not None
+    assert found == pytest.approx((0.6756, 1.0), abs=1e-3), "Wilson's interval of 8 of 8"
+    assert auroc_interval(np.arange(3.0), np.arange(3) < 0) is None
