@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from sklearn.metrics import roc_curve
 
+from train.baselines import Answer
 from train.judged import TRUTHS, Flags, Scores, Texts
 
 BLUE, VERMILION, PURPLE, INK = "#0072B2", "#D55E00", "#8E4585", "#222222"
@@ -110,6 +111,24 @@ def roc(scores: Scores, positive: Flags, threshold: float | None, *, negatives: 
         axes.set_xticks([0, 0.01, 0.05, 0.1, 0.25, 0.5, 1], ["0", "1 %", "5 %", "10 %", "25 %", "50 %", "100 %"])
         axes.set_yticks([0, 0.25, 0.5, 0.75, 1], ["0", "25 %", "50 %", "75 %", "100 %"])
         axes.legend(loc="lower right")
+        return _address(figure)
+
+
+def against(answers: Mapping[str, Answer], truth: str) -> str:
+    """Each method's AUROC on `truth` (of `TRUTHS`) with its interval, a row each; the first method is filled."""
+    with mpl.rc_context(_LOOK):
+        figure = Figure(figsize=(5.6, 0.9 + 0.32 * len(answers)), layout="constrained")
+        axes: Axes = figure.subplots()
+        first = next(iter(answers.values())).auroc
+        axes.axvline(first, color=COLOURS[truth], linestyle=":")
+        for row, answer in enumerate(answers.values()):
+            reach = [[answer.auroc - answer.low], [answer.high - answer.auroc]]
+            colour, fill = (INK, "white") if row else (COLOURS[truth], COLOURS[truth])
+            axes.errorbar(answer.auroc, row, xerr=reach, fmt="o", color=colour, markerfacecolor=fill, capsize=3)
+        axes.set_yticks(range(len(answers)), list(answers))
+        axes.set(xlabel="AUROC, 95 % interval", ylim=(len(answers) - 0.5, -0.5))
+        axes.set_xlim(right=1.005)
+        axes.xaxis.set_major_locator(MaxNLocator(5))
         return _address(figure)
 
 

@@ -113,7 +113,7 @@ def _train_into(draft: Path, arguments: argparse.Namespace) -> int:
     out: Path = arguments.out
     print("loading TensorFlow …", file=sys.stderr)
     # Only now: they take seconds to import, and neither --help nor a mistyped path should wait for them.
-    from train import datasets, run
+    from train import baselines, datasets, run
     from train.exam import examine
     from train.fit import Settings, fit
     from train.judged import metrics
@@ -138,9 +138,11 @@ def _train_into(draft: Path, arguments: argparse.Namespace) -> int:
             bars.say(f"note: {remark}")
         bars.say("judging the held-out views …")
         judged = examine(fitted, data, settings.seed)
+        bars.say("comparing with simpler methods …")
+        compared = baselines.compare(data, judged, settings.seed)
     figures = metrics(judged, fitted.thresholds)
     described = run.describe(data, fitted, settings, datetime.now(UTC).isoformat(timespec="seconds"))
-    run.save(draft, described, data, fitted, judged, figures)
+    run.save(draft, described, data, fitted, judged, figures | {"baselines": baselines.figures(compared)})
     write_report(
         draft / "report.html",
         title=data.name,
@@ -149,6 +151,7 @@ def _train_into(draft: Path, arguments: argparse.Namespace) -> int:
         history=fitted.history,
         thresholds=fitted.thresholds,
         facts=_facts(described, data, time.monotonic() - began),
+        compared=compared,
     )
     draft.chmod(0o755)  # a temporary folder is its owner's alone
     if out.exists():

@@ -1,16 +1,20 @@
 """What the report says of the held-out views in words and tables, and which of them it shows."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from edge_runtime.verdict import Thresholds
+from train.baselines import ALARMS, BY_DRAWING, Answer, Method
 from train.judged import TRUTHS, VERDICTS, Flags, Judged, Scores
 
 MOST_WORST = 12
 """Pictures in each list of worst cases."""
+
+AT = f"{100 * ALARMS:g} %"
+"""The false alarms at which methods are compared, as text."""
 
 
 @dataclass(frozen=True)
@@ -152,10 +156,63 @@ def worst_cases(judged: Judged, limits: Thresholds) -> dict[str, list[Choice]]:
     }
 
 
+def answers(compared: Sequence[Method]) -> dict[str, dict[str, Answer]]:
+    """By truth ("defect", "wrong part") each method's answer; a truth that the views cannot tell is absent."""
+    by_truth = {
+        "defect": {method.name: method.defect for method in compared},
+        "wrong part": {method.name: method.wrong_part for method in compared},
+    }
+    told = {truth: {name: it for name, it in given.items() if it} for truth, given in by_truth.items()}
+    return {truth: given for truth, given in told.items() if given}
+
+
+def against(compared: Sequence[Method]) -> list[str]:
+    """For each question whether a simpler method tells more than the first one, kenpin: then named, and what to do.
+
+    It does by the AUROC, or by the recall where the AUROCs are as good as equal: the views tell no fourth digit.
+    """
+    words = []
+    for truth, given in answers(compared).items():
+        ours, *others = given.items()
+        if not others:
+            continue
+        name, best = max(others, key=lambda other: _merit(other[1]))
+        figures = f"({best.auroc:.3f} against {ours[1].auroc:.3f})"
+        if _merit(best) <= _merit(ours[1]):
+            words.append(f"On {truth}s, no simpler method tells more; the nearest is {name} {figures}.")
+            continue
+        verb = f"{name} tells more {figures}"
+        if round(best.auroc, 3) == round(ours[1].auroc, 3):
+            share = f"{percent(best.recall)} against {percent(ours[1].recall)}"
+            verb = f"{name} tells as much {figures} and finds more at {AT} false alarms ({share})"
+        remedy = "the drawing tells it and the heads lose it, so look at the views that taught them"
+        if name not in BY_DRAWING:
+            remedy = "look at how the parts are drawn above, and try more --epochs,"
+        words.append(f"On {truth}s, {verb}: {remedy} before trusting this run.")
+    return words
+
+
+def method_rows(compared: Sequence[Method]) -> list[tuple[str, list[str]]]:
+    """For each method its name and, for each question that was told, AUROC with interval and recall, as text."""
+    told = answers(compared)
+    rows = []
+    for method in compared:
+        cells = []
+        for given in told.values():
+            answer = given[method.name]
+            cells += [f"{answer.auroc:.3f} ({answer.low:.3f}–{answer.high:.3f})", percent(answer.recall)]
+        rows.append((method.name, cells))
+    return rows
+
+
 def percent(share: float) -> str:
     """`share` (0..1) as "1.4 %"; a small one keeps a digit that is not nought, so that it does not read as none."""
     hundredths = 100 * share
     return f"{hundredths:.1f} %" if hundredths >= 1 or not hundredths else f"{hundredths:.1g} %"
+
+
+def _merit(answer: Answer) -> tuple[float, float]:
+    return round(answer.auroc, 3), round(answer.recall, 3)
 
 
 def _outcome(found: Mapping[str, float | int], truth: str, noun: str, name: str, verbs: tuple[str, str]) -> str:

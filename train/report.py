@@ -13,6 +13,7 @@ import numpy as np
 
 from edge_runtime.verdict import Thresholds
 from train import charts, findings, thumbnails
+from train.baselines import Method
 from train.judged import VERDICTS, Judged, Scores, metrics
 
 MOST_LABELS = 12
@@ -57,13 +58,23 @@ def write_report(
     history: Mapping[str, Sequence[float]],
     thresholds: Thresholds,
     facts: Sequence[tuple[str, str]],
+    compared: Sequence[Method],
 ) -> None:
     """Write the report of `judged` to `path`, whole or not at all; a report that is there stays until then.
 
     labels: the name of each label index. history: Keras' (`loss`, `error`, `kl`, `wrong_error`, each also as `val_…`),
-    one value an epoch; any may be missing. facts: what and value, for the table at the end. Raises OSError.
+    one value an epoch; any may be missing. facts: what and value, for the table at the end. compared: kenpin and the
+    simpler methods, as `train.baselines.compare` gives them. Raises OSError.
     """
-    page = _page(title=title, labels=labels, judged=judged, history=history, limits=thresholds, facts=facts)
+    page = _page(
+        title=title,
+        labels=labels,
+        judged=judged,
+        history=history,
+        limits=thresholds,
+        facts=facts,
+        compared=compared,
+    )
     draft = path.with_name(f".{path.name}.part")
     try:
         draft.write_text(page, encoding="utf-8")
@@ -81,6 +92,7 @@ def _page(
     history: Mapping[str, Sequence[float]],
     limits: Thresholds,
     facts: Sequence[tuple[str, str]],
+    compared: Sequence[Method],
 ) -> str:
     found = metrics(judged, limits)
     words = {
@@ -95,6 +107,11 @@ def _page(
         "draws_wrong_labels": bool(history.get("wrong_error")),
         "histograms": _histograms(judged, limits),
         "rocs": _rocs(judged, limits, found),
+        "against": findings.against(compared),
+        "methods": findings.method_rows(compared),
+        "questions": list(findings.answers(compared)),
+        "against_plots": _against(compared),
+        "at": findings.AT,
         "by_label": findings.label_rows(judged, limits, labels),
         "facts": facts,
         "full_scale": f"{thumbnails.FULL_SCALE:g}",
@@ -179,4 +196,14 @@ def _rocs(judged: Judged, limits: Thresholds, found: Mapping[str, float | int]) 
             heading = f"{positives.capitalize()} against {negatives}: AUROC {found[f'{name}_auroc']:.4f}"
             address = charts.roc(scores, positive, limit, negatives=negatives, positives=positives)
             plots.append((heading, Plot(address, f"ROC. {heading}")))
+    return plots
+
+
+def _against(compared: Sequence[Method]) -> list[tuple[str, Plot]]:
+    """A heading and a plot for each question that kenpin and the simpler methods were asked."""
+    plots = []
+    for truth, answers in findings.answers(compared).items():
+        heading = f"{truth.capitalize()}s against good views"
+        words = f"AUROC with interval, method by method. {heading}"
+        plots.append((heading, Plot(charts.against(answers, truth), words)))
     return plots

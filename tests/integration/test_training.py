@@ -54,6 +54,8 @@ def test_a_run_folder_holds_all_that_an_engineer_and_an_export_need(run_folder: 
     }  # fmt: skip
     figures = json.loads((run_folder / "metrics.json").read_text())
     assert figures["mismatch_auroc"] > 0.9
+    assert figures["baselines"][0]["method"] == "kenpin"
+    assert all(it["defect"] and it["wrong_part"] for it in figures["baselines"])
     history = json.loads((run_folder / "history.json").read_text())
     assert history["error"][-1] < history["error"][0] / 3
     with (run_folder / "files.csv").open(newline="") as listed:

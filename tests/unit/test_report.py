@@ -13,11 +13,16 @@ import pytest
 
 from edge_runtime.verdict import Thresholds
 from train import charts, findings, report, thumbnails
+from train.baselines import Answer, Method
 from train.judged import Judged
 
 LIMITS = Thresholds(defect=0.5, mismatch=0.5)
 HISTORY = {"loss": [1.0, -2.0], "error": [0.1, 0.01], "val_error": [0.1, 0.02], "wrong_error": [0.1, 0.05]}
-SECTIONS = ("answer", "parts", "training", "scores", "roc", "labels", "misses", "alarms", "facts")
+COMPARED = (
+    Method("kenpin", Answer(0.97, 0.95, 0.99, 0.9), Answer(1.0, 0.98, 1.0, 1.0)),
+    Method("PCA", Answer(0.96, 0.94, 0.98, 0.8), Answer(0.99, 0.98, 1.0, 0.9)),
+)
+SECTIONS = ("answer", "parts", "training", "scores", "roc", "against", "labels", "misses", "alarms", "facts")
 HOSTILE = '<script>alert("x")</script>.png'
 
 
@@ -48,9 +53,17 @@ def write(
     limits: Thresholds = LIMITS,
     history: dict[str, list[float]] = HISTORY,
     facts: Sequence[tuple[str, str]] = (("seed", "0"),),
+    compared: Sequence[Method] = COMPARED,
 ) -> str:
     report.write_report(
-        path, title="harness", labels=labels, judged=rows, history=history, thresholds=limits, facts=facts
+        path,
+        title="harness",
+        labels=labels,
+        judged=rows,
+        history=history,
+        thresholds=limits,
+        facts=facts,
+        compared=compared,
     )
     return path.read_text(encoding="utf-8")
 
@@ -274,3 +287,43 @@ def decoded(address: str) -> npt.NDArray[np.generic]:
     pixels = cv2.imdecode(png, cv2.IMREAD_COLOR)
     assert pixels is not None
     return pixels
+
+
+def test_a_simpler_method_that_tells_more_is_named_with_what_to_look_at(tmp_path: Path) -> None:
+    better = Method("SSIM", Answer(0.981, 0.96, 0.99, 0.9), Answer(1.0, 0.98, 1.0, 0.99))
+    defects = (
+        "On defects, SSIM tells more (0.981 against 0.970): the drawing tells it and the heads lose it, "
+        "so look at the views that taught them before trusting this run."
+    )
+    assert findings.against((*COMPARED, better)) == [
+        defects,
+        "On wrong parts, no simpler method tells more; the nearest is SSIM (1.000 against 1.000).",
+    ]
+    page = Page(write(tmp_path / "report.html", judged(), compared=(*COMPARED, better)))
+    assert "On defects, SSIM tells more (0.981 against 0.970)" in page.words
+    assert "0.981 (0.960–0.990)" in page.words
+
+
+def test_a_simpler_method_as_good_by_auroc_is_named_where_it_finds_more() -> None:
+    ours, _ = COMPARED
+    tied = Method("PCA", Answer(0.9701, 0.95, 0.99, 0.95), None)
+    (said,) = findings.against((Method("kenpin", ours.defect, None), tied))
+    assert said == (
+        "On defects, PCA tells as much (0.970 against 0.970) and finds more at 1 % false alarms (95.0 % against "
+        "90.0 %): look at how the parts are drawn above, and try more --epochs, before trusting this run."
+    )
+
+
+def test_no_simpler_method_that_tells_more_is_said_too(tmp_path: Path) -> None:
+    page = Page(write(tmp_path / "report.html", judged()))
+    assert "On defects, no simpler method tells more; the nearest is PCA (0.960 against 0.970)." in page.words
+    assert "On wrong parts, no simpler method tells more" in page.words
+
+
+def test_a_question_that_the_views_cannot_tell_is_not_compared(tmp_path: Path) -> None:
+    untold = tuple(Method(it.name, None, it.wrong_part) for it in COMPARED)
+    page = Page(write(tmp_path / "report.html", judged(defects=False), compared=untold))
+    assert "Wrong parts against good views" in page.words
+    assert "Defects against good views" not in page.words
+    nothing = tuple(Method(it.name, None, None) for it in COMPARED)
+    assert "Nothing can be compared" in Page(write(tmp_path / "report.html", judged(), compared=nothing)).words
