@@ -19,7 +19,7 @@ LOUD = 8.0
 def main(run_folder: Path, out: Path) -> None:
     """Draw a good part, a defective one and a wrong one: view, drawing and difference."""
     run, decision, _, _ = load(run_folder)
-    test = shapes.load(size=None, seed=int(run.settings["seed"]), report=lambda _done, _total: None).test
+    test = shapes.load(size=None, seed=run.provenance.seed, report=lambda _done, _total: None).test
     expected = run.labels.index("hollow-circle")
     own = test.label == expected
     asked = [

@@ -237,7 +237,7 @@ class Undrawn:
         """From good views, at least two a label. Also returns their features, float32 [N, F], as `Tolerances` does."""
         view = good.images.astype(np.float32) / 255.0
         mean = np.stack([view[good.label == label].mean(axis=0) for label in range(labels)])
-        tolerances, features = Tolerances.fit(view, mean[good.label], good.label, labels)
+        tolerances, features = Tolerances.fit(view, mean[good.label], good.label, labels, good.good)
         return cls(mean, tolerances), features
 
     def features(self, images: Image, label: Labels) -> npt.NDArray[np.float32]:

@@ -6,13 +6,14 @@ Colours are Okabe and Ito's, which colour-blind readers tell apart; line styles 
 import base64
 import io
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import MaxNLocator, PercentFormatter
 from sklearn.metrics import roc_curve
 
 from train.baselines import Answer
@@ -129,6 +130,43 @@ def against(answers: Mapping[str, Answer], truth: str) -> str:
         axes.set(xlabel="AUROC, 95 % interval", ylim=(len(answers) - 0.5, -0.5))
         axes.set_xlim(right=1.005)
         axes.xaxis.set_major_locator(MaxNLocator(5))
+        return _address(figure)
+
+
+@dataclass(frozen=True)
+class Line:
+    """A figure by count, with the band around it: `middle`, `low` and `high` of each of `counts`."""
+
+    name: str
+    colour: str
+    counts: Sequence[int]
+    middle: Sequence[float]
+    low: Sequence[float]
+    high: Sequence[float]
+
+
+def counted(lines: Sequence[Line], *, x_label: str, share: bool) -> str:
+    """Lines and their bands over counts by powers of two, or from 0 on. `share`: they are rates, drawn from 0 on."""
+    counts = sorted({count for line in lines for count in line.counts})
+    with mpl.rc_context(_LOOK):
+        figure = Figure(figsize=(3.7, 3.1), layout="constrained")
+        axes: Axes = figure.subplots()
+        if counts[0] > 0:
+            axes.set_xscale("log", base=2)
+            axes.set_xlim(counts[0] / 1.1, counts[-1] * 1.1)
+        else:  # 0 has its place as far left of the next as that is of its double
+            axes.set_xscale("symlog", base=2, linthresh=min(counts[1:], default=1))
+        for line, style in zip(lines, ("-", "--"), strict=False):
+            axes.fill_between(line.counts, line.low, line.high, color=line.colour, alpha=0.2, linewidth=0)
+            axes.plot(line.counts, line.middle, style, marker="o", color=line.colour, label=line.name)
+        axes.set_xticks(counts, [str(count) for count in counts])
+        axes.minorticks_off()
+        axes.set(title=lines[0].name if share else "AUROC", xlabel=x_label)
+        if share:
+            axes.set_ylim(bottom=0)
+            axes.yaxis.set_major_formatter(PercentFormatter(1))
+        else:
+            axes.legend()
         return _address(figure)
 
 

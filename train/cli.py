@@ -15,6 +15,7 @@ from edge_runtime.console import guarded
 from edge_runtime.errors import RunError
 
 if TYPE_CHECKING:
+    from train.fit import Settings
     from train.run import Run
     from train.views import DataSet
 
@@ -29,11 +30,15 @@ DATASET is a folder with one folder per part label,
 with PNG, JPEG, BMP or TIFF pictures, grey or colour, of any size; or a built-in one:
     shapes                  four synthetic parts, to try kenpin without a camera
     elpv                    solar cells, mono and poly (needs the package elpv-dataset: kenpin[demo])
+
+`kenpin-train curve DATASET --out CURVE` tells how many pictures are enough; see kenpin-train curve --help. (A data set
+folder named curve is ./curve.)
 """
 EXAMPLES = """\
 examples:
   kenpin-train shapes --out run
   kenpin-train pictures --out run --size 128 --max-false-alarm 0.5%
+  kenpin-train curve pictures --out curve
 then:
   kenpin-export run --out part.onnx
 
@@ -49,29 +54,42 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("dataset", metavar="DATASET", help="folder, or the name of a built-in data set")
     p.add_argument("--out", metavar="RUN", type=Path, required=True, help="run folder to write; must not exist yet")
     p.add_argument("--overwrite", action="store_true", help="replace an older run folder at RUN")
+    add_settings(p)
+    return p
+
+
+def add_settings(p: argparse.ArgumentParser) -> None:
+    """The arguments of every training, whatever becomes of it."""
     p.add_argument(
         "--size",
-        type=_whole(16, 512),
+        type=whole(16, 512),
         help="longer side of a view in pixels, 16 to 512 (the pictures' own, at most 128)",
     )
     p.add_argument(
         "--epochs",
-        type=_whole(1, 100_000),
+        type=whole(1, 100_000),
         default=40,
         help="epochs at most; ends earlier when it no longer gains (%(default)s)",
     )
     p.add_argument(
         "--seed",
-        type=_whole(0, 2**31 - 1),
+        type=whole(0, 2**31 - 1),
         default=0,
         help="the same seed, data and machine give the same run (%(default)s)",
     )
-    p.add_argument(
+    stated = p.add_mutually_exclusive_group()
+    stated.add_argument(
         "--max-false-alarm",
         type=_share,
         default=0.02,
         metavar="SHARE",
         help="share of good parts that may be called NG, as 0.02 or 2%%; sets the thresholds (2%%)",
+    )
+    stated.add_argument(
+        "--max-escape",
+        type=_share,
+        metavar="SHARE",
+        help="instead: share of defects, and of wrong parts, that may be called OK, as 0.001 or 0.1%%",
     )
     p.add_argument(
         "--align",
@@ -79,11 +97,28 @@ def parser() -> argparse.ArgumentParser:
         help="first move each view onto its part's reference, by shift and turn, here and on the line: for parts that "
         "lie loosely in their jig",
     )
-    return p
+
+
+def settings_of(arguments: argparse.Namespace) -> "Settings":
+    """What `add_settings` asked for."""
+    from train.fit import Settings
+
+    return Settings(
+        seed=arguments.seed,
+        epochs=arguments.epochs,
+        max_false_alarm=arguments.max_false_alarm,
+        max_escape=arguments.max_escape,
+        align=arguments.align,
+    )
 
 
 def main(argv: list[str] | None = None) -> int:
     """The command. Returns its exit status."""
+    argv = sys.argv[1:] if argv is None else argv
+    if argv[:1] == ["curve"]:
+        from train.curve.command import main as curve
+
+        return curve(argv[1:])
     arguments = parser().parse_args(argv)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow's greeting is no news to the engineer
     return guarded("kenpin-train", "train", lambda: train(arguments))
@@ -115,17 +150,12 @@ def _train_into(draft: Path, arguments: argparse.Namespace) -> int:
     # Only now: they take seconds to import, and neither --help nor a mistyped path should wait for them.
     from train import baselines, datasets, run
     from train.exam import examine
-    from train.fit import Settings, fit
+    from train.fit import fit
     from train.judged import metrics
     from train.progress import Bars
     from train.report import write_report
 
-    settings = Settings(
-        seed=arguments.seed,
-        epochs=arguments.epochs,
-        max_false_alarm=arguments.max_false_alarm,
-        align=arguments.align,
-    )
+    settings = settings_of(arguments)
     began = time.monotonic()
     with Bars() as bars:
         data = datasets.load(
@@ -159,6 +189,8 @@ def _train_into(draft: Path, arguments: argparse.Namespace) -> int:
     draft.rename(out)
     for line in _found(figures):
         print(line)
+    for words, rate in _promised(described):
+        print(f"{words}: {rate}")
     print(f"trained in {time.monotonic() - began:.0f} s; read {out / 'report.html'}")
     return 0
 
@@ -196,10 +228,27 @@ def _facts(run: "Run", data: "DataSet", seconds: float) -> list[tuple[str, str]]
         ("aligned", _aligned(run)),
         ("seconds", f"{seconds:.0f} in all: drawing {run.seconds['cvae']:.0f}, judging {run.seconds['heads']:.0f}"),
         ("created", run.provenance.created),
-        *((key.replace("_", " "), str(value)) for key, value in run.settings.items()),
+        *_promised(run),
+        *((key.replace("_", " "), str(value)) for key, value in run.settings.items() if value is not None),
         *run.provenance.packages.items(),
         ("commit", run.provenance.commit or "not from a checkout"),
         *(("note", remark) for remark in run.remarks),
+    ]
+
+
+def _promised(run: "Run") -> list[tuple[str, str]]:
+    """What the views that set the thresholds say of views to come."""
+    promise = run.promise
+    defects = "defects that set thresholds, called OK" if promise.real else "made-up defects, called OK"
+    rates = (
+        ("good views that set thresholds, called NG", promise.false_alarm),
+        (defects, promise.defect_escape),
+        ("wrong parts that set thresholds, called OK", promise.wrong_part_escape),
+    )
+    return [
+        (words, f"{rate.count} of {rate.total}, so {rate.low:.2%} to {rate.high:.2%} of those to come (95 % sure)")
+        for words, rate in rates
+        if rate is not None
     ]
 
 
@@ -213,7 +262,9 @@ def _aligned(run: "Run") -> str:
     )
 
 
-def _whole(low: int, high: int) -> Callable[[str], int]:
+def whole(low: int, high: int) -> Callable[[str], int]:
+    """What reads an argument that is a whole number from `low` to `high`."""
+
     def read(text: str) -> int:
         try:
             value = int(text)

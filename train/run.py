@@ -39,6 +39,7 @@ from train.difference import Tolerances
 from train.fit import Fitted, Settings
 from train.heads import Head
 from train.judged import Judged
+from train.teach import Promise
 from train.views import DataSet, Labels
 
 PACKAGES = (
@@ -73,7 +74,8 @@ class Run(BaseModel):
     usual: tuple[Usual, ...]
     alignment: Alignment | None = None
     cvae: dict[str, Any]
-    settings: dict[str, bool | int | float]
+    settings: dict[str, bool | int | float | None]
+    promise: Promise
     seconds: dict[str, float]
     remarks: tuple[str, ...]
     provenance: Provenance
@@ -90,6 +92,7 @@ def describe(data: DataSet, fitted: Fitted, settings: Settings, created: str) ->
         alignment=fitted.alignment,
         cvae=fitted.decision.cvae.settings(),
         settings=asdict(settings),
+        promise=fitted.promise,
         seconds=fitted.seconds,
         remarks=(*data.remarks, *fitted.remarks),
         provenance=Provenance(
