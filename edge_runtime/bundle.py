@@ -191,15 +191,20 @@ class Bundle:
             origin,
         )
 
-    def find(self, view: Image) -> str | None:
-        """Which part `view` shows: the label whose drawing fits best, or None where none fits well enough."""
+    def find(self, view: Image) -> tuple[str | None, float]:
+        """Which part `view` shows: the label whose drawing fits best, or None where none fits well enough.
+
+        Also how well that best one fits: the probability that it is that part, one minus its mismatch score.
+        """
         count = len(self.info.labels)
         images = np.stack([self._align(view, label)[0] for label in range(count)])
         inputs = {"image": images, "label": np.arange(count, dtype=np.int64)}
         (mismatch,) = self.session.run(["mismatch_score"], inputs)
+        mismatch = np.where((mismatch >= 0) & (mismatch <= 1), mismatch, 1.0)  # a score that is none fits nothing
         best = int(np.argmin(mismatch))
         limit = self.info.thresholds.mismatch
-        return self.info.labels[best] if limit is not None and mismatch[best] < limit else None
+        fits = limit is not None and bool(mismatch[best] < limit)
+        return self.info.labels[best] if fits else None, float(1.0 - mismatch[best])
 
     def _align(self, view: Image, label: int) -> tuple[Image, Matrix]:
         """What the session sees of `view` when `label` is expected, and where its pixels lay."""

@@ -89,9 +89,9 @@ class Inspector:
         findings = self.bundle.inspect(view, index)
         defect, mismatch = _probability(findings.defect_score), _probability(findings.mismatch_score)
         call, reason = decide(defect, mismatch, self.limits, unusual=not self.bundle.info.usual[index].holds(view))
-        found = None
+        found, found_score = None, None
         if reason is Reason.WRONG_PART:
-            found = self.bundle.find(view)
+            found, found_score = self.bundle.find(view)
             found = UNKNOWN if found in (None, label) else found
         return RegionVerdict(
             name=name,
@@ -99,6 +99,7 @@ class Inspector:
             verdict=call,
             reason=reason,
             found=found,
+            found_score=found_score,
             defect_score=None if math.isnan(defect) else defect,
             mismatch_score=None if math.isnan(mismatch) or self.limits.mismatch is None else mismatch,
             box=box,

@@ -75,7 +75,8 @@ class BundleRef(_Wire):
 class RegionVerdict(_Wire):
     """What was decided of one region.
 
-    `found`: for a wrong part, the label that fits, or "unknown". `box`: the region in the frame, x, y, width, height in
+    `found`: for a wrong part, the label that fits, or "unknown". `found_score`: the probability that it is the label
+    that fits best, whether that is well enough or not. `box`: the region in the frame, x, y, width, height in
     pixels. `peak`: where the difference is largest, x, y in pixels of the frame. Scores and peak are None where nothing
     was judged.
     """
@@ -85,6 +86,7 @@ class RegionVerdict(_Wire):
     verdict: Call
     reason: Reason
     found: str | None = None
+    found_score: Probability | None = None
     defect_score: Probability | None = None
     mismatch_score: Probability | None = None
     box: tuple[int, int, int, int]

@@ -46,6 +46,16 @@ def test_scores_become_a_call_with_its_reason(
     assert (region.verdict, region.reason, region.found) == (call, reason, found)
 
 
+def test_the_part_that_was_found_has_its_score(readable_bundle: Bundle, readable_view: View) -> None:
+    (region,) = judge(readable_bundle, readable_view(180, 180, 20, 180)).regions
+    assert region.found_score == pytest.approx(1 - 0.1)
+    (region,) = judge(readable_bundle, readable_view(180, 180, 180, 180)).regions
+    assert region.found == "unknown"
+    assert region.found_score == pytest.approx(1 - 0.9)
+    (region,) = judge(readable_bundle, readable_view(20, 20, 180, 180)).regions
+    assert region.found_score is None
+
+
 def test_a_score_that_is_no_probability_is_left_out(readable_bundle: Bundle, readable_view: View) -> None:
     (region,) = judge(readable_bundle, readable_view(255, 20, 180, 180)).regions
     assert region.defect_score is None
