@@ -43,6 +43,9 @@ CAUSES = ("offset", "gain", "light across", "light down", "moved across", "moved
 FAINTEST = 0.1 * GREY_LEVEL
 """A cause that shows less than this in the drawing, as an edge that it has not, explains nothing."""
 
+SMALLEST_STEP = 1e-3
+"""No feature, a logarithm, is told finer than by a thousandth."""
+
 LOUDEST = 0.01
 """Share of a level's pixels that make its `top` feature: a small defect, not one noisy pixel."""
 
@@ -170,25 +173,27 @@ class Tolerances:
         raw = np.zeros((0, 0), np.float32)
         for k in range(count):
             own = label == k
-            fitted = [_fit_level(np.asarray(level)) for level in compare(view[own], drawn[own])]
-            ways.append(([mean for mean, _, _ in fitted], [spread for _, spread, _ in fitted]))
-            mine = np.asarray(describe(tuple(level for _, _, level in fitted), view[own], drawn[own]), np.float32)
+            levels = [_fit_level(np.asarray(level)) for level in compare(view[own], drawn[own])]
+            ways.append(([mean for mean, _, _ in levels], [spread for _, spread, _ in levels]))
+            mine = np.asarray(describe(tuple(level for _, _, level in levels), view[own], drawn[own]), np.float32)
             raw = raw if raw.size else np.zeros((len(label), mine.shape[1]), np.float32)
             raw[own] = mine
         asked, of = raw[unseen], label[unseen]
-        centre = np.stack([asked[of == k].mean(axis=0) for k in range(count)])
-        within = (asked - centre[of]) ** 2
-        overall = within.mean(axis=0)
-        scale = np.stack(
-            [np.sqrt(_shrunk(within[of == k].mean(axis=0), (of == k).sum(), overall)) for k in range(count)]
-        )
+        fitted = [_leave_one_out(asked[of == k]) for k in range(count)]
+        centre = np.stack([each.mean for each in fitted])
+        overall = np.mean((asked - centre[of]) ** 2, axis=0)
+        scale = np.stack([_scale(each.variance, (of == k).sum(), overall) for k, each in enumerate(fitted)])
         tolerances = cls(
             tuple(np.stack(means) for means in zip(*(mean for mean, _ in ways), strict=True)),
             tuple(np.stack(spreads) for spreads in zip(*(spread for _, spread in ways), strict=True)),
             centre,
-            (scale + 1e-3).astype(np.float32),
+            scale,
         )
-        return tolerances, np.asarray(tolerances.standardise(raw, label), np.float32)
+        own = np.array(tolerances.standardise(raw, label), np.float32)
+        for k, each in enumerate(fitted):
+            steps = each.off / _scale(each.without, (of == k).sum() - 1, overall)
+            own[unseen & (label == k)] = np.arcsinh(steps)
+        return tolerances, own
 
     def deviations(self, view: Tensor, drawn: Tensor, label: Tensor) -> tuple[Tensor, ...]:
         """The difference at every level in tolerances: float [N, h, w, C] each."""
@@ -209,17 +214,37 @@ class Tolerances:
         return ops.max(ops.abs(deviations[0]), axis=-1), features
 
 
-def _fit_level(residual: Floats) -> tuple[Floats, Floats, Floats]:
-    """Mean and spread of one label's residuals, [h, w, C], and each residual in tolerances of the others, [n, h, w, C].
+@dataclass(frozen=True)
+class _LeaveOneOut:
+    """Mean and variance of n rows, [...].
 
-    Without view i the mean moves by off_i / (n - 1), and the sum of squares falls by off_i² n / (n - 1).
+    Of each row, [n, ...]: its distance from the others' mean (`off`), and the others' variance (`without`).
     """
-    n = len(residual)
-    mean = residual.mean(axis=0)
-    off = residual - mean
+
+    mean: Floats
+    variance: Floats
+    off: Floats
+    without: Floats
+
+
+def _leave_one_out(rows: Floats) -> _LeaveOneOut:
+    """In closed form: without row i the mean moves by off_i / (n - 1), their squares sum to off_i² n / (n - 1) less."""
+    n = len(rows)
+    off = rows - rows.mean(axis=0)
     variance = (off**2).mean(axis=0)
     without = np.maximum(n * variance - off**2 * n / (n - 1), 0) / (n - 1)
-    return mean, _spread(variance[None], n)[0], off * (n / (n - 1)) / _spread(without, n - 1)
+    return _LeaveOneOut(rows.mean(axis=0), variance, off * (n / (n - 1)), without)
+
+
+def _fit_level(residual: Floats) -> tuple[Floats, Floats, Floats]:
+    """Mean and spread of one label's residuals, [h, w, C]; each residual in tolerances of the others, [n, h, w, C]."""
+    n, each = len(residual), _leave_one_out(residual)
+    return each.mean, _spread(each.variance[None], n)[0], each.off / _spread(each.without, n - 1)
+
+
+def _scale(variance: Floats, views: int, overall: Floats) -> Floats:
+    """A feature's scale, from its variance over `views` views of the label and its `overall` one over all labels."""
+    return np.asarray(np.sqrt(_shrunk(variance, views, overall)) + SMALLEST_STEP, np.float32)
 
 
 def _spread(variance: Floats, views: int) -> Floats:
