@@ -43,8 +43,8 @@ class ViewSpec(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    height: Annotated[int, Field(ge=16, le=512)]
-    width: Annotated[int, Field(ge=16, le=512)]
+    height: Annotated[int, Field(ge=16, le=4096)]
+    width: Annotated[int, Field(ge=16, le=4096)]
     channels: Annotated[int, Field(ge=1, le=3)]
 
     def view(self, picture: Image) -> Image:

@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import re
 import shutil
 import sys
 import tempfile
@@ -17,6 +18,7 @@ from edge_runtime.errors import RunError
 if TYPE_CHECKING:
     from train.fit import Settings
     from train.run import Run
+    from train.tiles import Tiles
     from train.views import DataSet
 
 DESCRIPTION = """\
@@ -62,8 +64,15 @@ def add_settings(p: argparse.ArgumentParser) -> None:
     """The arguments of every training, whatever becomes of it."""
     p.add_argument(
         "--size",
-        type=whole(16, 512),
-        help="longer side of a view in pixels, 16 to 512 (the pictures' own, at most 128)",
+        type=whole(16, 4096),
+        help="longer side of a view in pixels, 16 to 512 a tile (the pictures' own, at most 128 a tile)",
+    )
+    p.add_argument(
+        "--tiles",
+        type=_tiles,
+        default=(1, 1),
+        metavar="ROWSxCOLUMNS",
+        help="cut each view into so many tiles, as 2x3, and judge them all: for small defects in a large region (1x1)",
     )
     p.add_argument(
         "--epochs",
@@ -109,7 +118,15 @@ def settings_of(arguments: argparse.Namespace) -> "Settings":
         max_false_alarm=arguments.max_false_alarm,
         max_escape=arguments.max_escape,
         align=arguments.align,
+        tiles=tiles_of(arguments),
     )
+
+
+def tiles_of(arguments: argparse.Namespace) -> "Tiles":
+    """How `--tiles` cuts a view."""
+    from train.tiles import Tiles
+
+    return Tiles(*arguments.tiles)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -159,7 +176,11 @@ def _train_into(draft: Path, arguments: argparse.Namespace) -> int:
     began = time.monotonic()
     with Bars() as bars:
         data = datasets.load(
-            arguments.dataset, size=arguments.size, seed=settings.seed, report=bars.counter("reading pictures")
+            arguments.dataset,
+            size=arguments.size,
+            seed=settings.seed,
+            report=bars.counter("reading pictures"),
+            tiles=settings.tiles,
         )
         for line in _what(data):
             bars.say(line)
@@ -275,6 +296,13 @@ def whole(low: int, high: int) -> Callable[[str], int]:
         return value
 
     return read
+
+
+def _tiles(text: str) -> tuple[int, int]:
+    found = re.fullmatch(r"([1-9]\d?)[x×]([1-9]\d?)", text)
+    if found is None:
+        raise argparse.ArgumentTypeError(f"{text!r} is not ROWSxCOLUMNS, such as 2x3")
+    return int(found[1]), int(found[2])
 
 
 def _share(text: str) -> float:

@@ -10,6 +10,7 @@ from edge_runtime.picture import Image
 from train.cvae import ConditionalVAE
 from train.difference import Tolerances
 from train.heads import Head
+from train.tiles import WHOLE, Tiles
 from train.views import Labels
 
 Tensor = Any
@@ -33,7 +34,7 @@ def with_latent(difference: Tensor, latent: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Decision:
-    """Draw, compare, judge.
+    """Cut into tiles, draw, compare, judge.
 
     `mismatch` is None where there is one label only: then no view is another part. `far`: the mean of a view's features
     from which it is not good, whatever the SVM says of a place where it was taught nothing.
@@ -44,20 +45,23 @@ class Decision:
     defect: Head
     mismatch: Head | None
     far: float
+    tiles: Tiles = WHOLE
 
     def __call__(self, image: Tensor, label: Tensor) -> dict[str, Tensor]:
         """The bundle's outputs, by name, of views uint8 [N, H, W, C] and expected labels int [N]."""
-        view = ops.cast(image, "float32") / 255.0
+        tile, label = self.tiles.cut(image, label)
+        view = ops.cast(tile, "float32") / 255.0
         latent, _ = self.cvae.encode(view)
         drawn = self.cvae.decode(latent, label)
         difference, features = self.tolerances.difference(view, drawn, label)
         features = with_latent(features, latent)
+        mismatch = self.mismatch.probability(features) if self.mismatch else ops.zeros_like(features[:, 0])
         return {
-            "defect_score": self.doubtful(self.defect.probability(features), features),
-            "mismatch_score": self.mismatch.probability(features) if self.mismatch else ops.zeros_like(features[:, 0]),
-            "difference": difference,
-            "reconstruction": ops.cast(ops.round(drawn * 255.0), "uint8"),
-            "features": features,
+            "defect_score": self.tiles.worst(self.doubtful(self.defect.probability(features), features)),
+            "mismatch_score": self.tiles.worst(mismatch),
+            "difference": self.tiles.join(difference[..., None])[..., 0],
+            "reconstruction": ops.cast(ops.round(self.tiles.join(drawn) * 255.0), "uint8"),
+            "features": ops.reshape(features, (-1, self.tiles.count * features.shape[1])),
         }
 
     def doubtful(self, score: Tensor, features: Tensor) -> Tensor:

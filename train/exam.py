@@ -26,9 +26,12 @@ def examine(fitted: Fitted, data: DataSet, seed: int) -> Judged:
     asked, wanted = views[np.concatenate(rows)], np.concatenate(expected)
     seen = aligned(asked, wanted, fitted.alignment).images
     answers = fitted.decision.judge(seen, wanted)
-    for score, classifier in fitted.classifiers.items():
-        answers[score] = classifier.predict_proba(answers["features"])[:, 1].astype(np.float32)
-    answers["defect_score"] = np.asarray(fitted.decision.doubtful(answers["defect_score"], answers["features"]))
+    tiles = fitted.decision.tiles
+    features = answers["features"].reshape(len(asked) * tiles.count, -1)
+    for name, classifier in fitted.classifiers.items():
+        score = classifier.predict_proba(features)[:, 1].astype(np.float32)
+        score = fitted.decision.doubtful(score, features) if name == "defect_score" else score
+        answers[name] = np.asarray(tiles.worst(score))
     return Judged(
         asked.images,
         asked.names,

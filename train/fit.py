@@ -15,11 +15,13 @@ import numpy.typing as npt
 from sklearn.calibration import CalibratedClassifierCV
 
 from edge_runtime.alignment import Alignment
+from edge_runtime.picture import ViewSpec
 from edge_runtime.quality import Usual
 from edge_runtime.verdict import Thresholds
 from train.cvae import ConditionalVAE
 from train.decision import Decision
 from train.teach import Promise, Wish, draw, floats, remarks, teach
+from train.tiles import WHOLE, Tiles
 from train.views import DataSet, Views, aligned, strata_choice
 
 TOLERANCE_SHARE = 0.35
@@ -41,7 +43,7 @@ class Settings:
 
     `max_false_alarm`: share of good views that may be called NG, in all. `max_escape`: instead, the share of bad ones
     that may be called OK, by each head. `align`: whether views are brought onto their label's reference first, for
-    parts that lie loosely in their jig.
+    parts that lie loosely in their jig. `tiles`: how a large view is cut.
     """
 
     seed: int = 0
@@ -52,6 +54,7 @@ class Settings:
     max_false_alarm: float = 0.02
     max_escape: float | None = None
     align: bool = False
+    tiles: Tiles = WHOLE
 
 
 @dataclass(frozen=True)
@@ -78,18 +81,21 @@ def fit(data: DataSet, settings: Settings, callbacks: Sequence[keras.callbacks.C
     """Train on `data.train` alone. The same data, settings and machine give the same decision."""
     began = time.monotonic()
     keras.utils.set_random_seed(settings.seed)
+    tiles = settings.tiles
+    tile = ViewSpec(**dict(zip(("height", "width"), tiles.size(data.spec), strict=True)), channels=data.spec.channels)
     given = data.train[data.train.good]
     alignment = Alignment.of(given.images, given.label, len(data.labels)) if settings.align else None
     good = aligned(given, given.label, alignment)
     kept = strata_choice(good, TOLERANCE_SHARE, FEWEST_KEPT, settings.seed)
-    cvae, history = fit_cvae(data, good[~kept], good[kept], settings, callbacks)
+    labels = len(data.labels) * tiles.count
+    cvae, history = fit_cvae(tile, labels, tiles.views(good[~kept]), tiles.views(good[kept]), settings, callbacks)
     drawn_at = time.monotonic()
     wish = Wish(settings.max_false_alarm, settings.max_escape)
-    taught = teach(cvae, given, kept, data.train[data.train.defective], wish, settings.seed, alignment)
+    taught = teach(cvae, given, kept, data.train[data.train.defective], wish, settings.seed, alignment, tiles)
     seconds = {"cvae": drawn_at - began, "heads": time.monotonic() - drawn_at}
-    usual = tuple(Usual.of(given.images[given.label == k]) for k in range(cvae.labels))
+    usual = tuple(Usual.of(given.images[given.label == k]) for k in range(len(data.labels)))
     found = remarks(taught.promise, wish, float(kept.mean()))
-    if cvae.labels > 1 and (ratio := _binding(cvae, good[kept])) < BOUND:
+    if cvae.labels > 1 and (ratio := _binding(cvae, tiles.views(good[kept]))) < BOUND:
         found.append(
             f"the label hardly binds: a wrong one draws only {ratio:.1f} times worse, so do not trust what is said of "
             "wrong parts; raise --epochs, or look whether two labels show the same part"
@@ -108,14 +114,19 @@ def fit(data: DataSet, settings: Settings, callbacks: Sequence[keras.callbacks.C
 
 
 def fit_cvae(
-    data: DataSet, learn: Views, check: Views, settings: Settings, callbacks: Sequence[keras.callbacks.Callback]
+    tile: ViewSpec,
+    labels: int,
+    learn: Views,
+    check: Views,
+    settings: Settings,
+    callbacks: Sequence[keras.callbacks.Callback],
 ) -> tuple[ConditionalVAE, dict[str, list[float]]]:
-    """Fit the CVAE on the good views `learn`, and keep the weights that did best on `check`."""
+    """Fit the CVAE on the good views `learn` of the size `tile`, and keep the weights that did best on `check`."""
     cvae = ConditionalVAE(
-        height=data.spec.height,
-        width=data.spec.width,
-        channels=data.spec.channels,
-        labels=len(data.labels),
+        height=tile.height,
+        width=tile.width,
+        channels=tile.channels,
+        labels=labels,
         latent=settings.latent,
         filters=settings.filters,
         seed=settings.seed,

@@ -40,6 +40,7 @@ from train.fit import Fitted, Settings
 from train.heads import Head
 from train.judged import Judged
 from train.teach import Promise
+from train.tiles import Tiles
 from train.views import DataSet, Labels
 
 PACKAGES = (
@@ -75,6 +76,7 @@ class Run(BaseModel):
     alignment: Alignment | None = None
     cvae: dict[str, Any]
     settings: dict[str, bool | int | float | None]
+    tiles: Tiles
     promise: Promise
     seconds: dict[str, float]
     remarks: tuple[str, ...]
@@ -91,7 +93,8 @@ def describe(data: DataSet, fitted: Fitted, settings: Settings, created: str) ->
         usual=fitted.usual,
         alignment=fitted.alignment,
         cvae=fitted.decision.cvae.settings(),
-        settings=asdict(settings),
+        settings={key: value for key, value in asdict(settings).items() if key != "tiles"},
+        tiles=settings.tiles,
         promise=fitted.promise,
         seconds=fitted.seconds,
         remarks=(*data.remarks, *fitted.remarks),
@@ -151,10 +154,10 @@ def load(folder: Path) -> tuple[Run, Decision, HeldOut, dict[str, Any]]:
         arrays, kept = _read(folder / "decision.npz"), _read(folder / "held_out.npz")
         figures = json.loads((folder / "metrics.json").read_text())
         cvae = ConditionalVAE(**run.cvae)
-        zeros = np.zeros((1, run.view.height, run.view.width, run.view.channels), np.float32)
+        zeros = np.zeros((1, cvae.height, cvae.width, cvae.channels), np.float32)
         cvae({"view": zeros, "label": np.zeros(1, np.int64)})
         cvae.load_weights(folder / WEIGHTS)
-        decision = _from_arrays(cvae, arrays)
+        decision = _from_arrays(cvae, arrays, run.tiles)
         _check_fit(run, decision)
         held_out = HeldOut(
             kept["views"], kept["expected"], {name: kept[name] for name in ("defect_score", "mismatch_score")}
@@ -173,7 +176,7 @@ def load(folder: Path) -> tuple[Run, Decision, HeldOut, dict[str, Any]]:
 def _check_fit(run: Run, decision: Decision) -> None:
     """Raise ValueError where the parts of a run folder are not of one training."""
     labels, spec = len(run.labels), run.view
-    shape = (labels, spec.height, spec.width, spec.channels)
+    shape = (labels * run.tiles.count, *run.tiles.size(spec), spec.channels)
     cvae = decision.cvae
     if (cvae.labels, cvae.height, cvae.width, cvae.channels) != shape or decision.tolerances.mean[0].shape != shape:
         raise ValueError(f"its parts are not of one training of {labels} labels")
@@ -197,7 +200,7 @@ def _to_arrays(decision: Decision) -> Arrays:
     return arrays
 
 
-def _from_arrays(cvae: ConditionalVAE, arrays: Arrays) -> Decision:
+def _from_arrays(cvae: ConditionalVAE, arrays: Arrays, tiles: Tiles) -> Decision:
     levels = sum(key.startswith("mean_") for key in arrays)
     tolerances = Tolerances(
         tuple(arrays[f"mean_{level}"] for level in range(levels)),
@@ -211,7 +214,7 @@ def _from_arrays(cvae: ConditionalVAE, arrays: Arrays) -> Decision:
         return Head(arrays[f"{name}_support"], arrays[f"{name}_weight"], *numbers)
 
     mismatch = head("mismatch") if "mismatch_support" in arrays else None
-    return Decision(cvae, tolerances, head("defect"), mismatch, float(arrays["far"]))
+    return Decision(cvae, tolerances, head("defect"), mismatch, float(arrays["far"]), tiles)
 
 
 def versions() -> dict[str, str]:

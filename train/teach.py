@@ -6,7 +6,7 @@ only from views that the CVAE never saw, by heads that were not taught them.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -23,6 +23,7 @@ from train.decision import CHUNK, Decision, with_latent
 from train.difference import Tolerances
 from train.heads import Head, threshold
 from train.synthetic import spoil, strange
+from train.tiles import Tiles
 from train.views import Labels, Mask, Views, aligned
 
 Floats = npt.NDArray[np.float32]
@@ -94,6 +95,51 @@ class Taught:
     classifiers: dict[str, CalibratedClassifierCV]
 
 
+@dataclass(frozen=True)
+class Measure:
+    """From views to what the heads see."""
+
+    cvae: ConditionalVAE
+    tolerances: Tolerances
+
+    def __call__(self, views: Views) -> Floats:
+        """Features of `views` under their labels, float32 [N, F]."""
+        found = [np.zeros((0, self.tolerances.centre.shape[1] + self.cvae.latent), np.float32)]
+        for at in range(0, len(views), CHUNK):
+            some, of = views.images[at : at + CHUNK], views.label[at : at + CHUNK]
+            difference = self.tolerances.difference(floats(some), draw(self.cvae, some, of), of)[1]
+            found.append(with_latents(self.cvae, difference, some))
+        return np.concatenate(found)
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """Rows of features, float32 [N, F], and the view that each was made of, int64 [N].
+
+    Rows of one view stay together when heads are fitted crosswise.
+    """
+
+    rows: Floats
+    view: Labels
+
+
+@dataclass(frozen=True)
+class Lessons:
+    """All that the heads are taught; a row a tile.
+
+    `right`: good views, T rows each; `kept`: of each view, whether the CVAE never saw it. `defects`: real defects, the
+    loudest tile of each; `made_up` ones, where those are few. `strange`: no part at all. `wrong`: good views under a
+    wrong label, T rows each.
+    """
+
+    right: Lesson
+    kept: Mask
+    defects: Lesson
+    made_up: Lesson
+    strange: Lesson
+    wrong: Lesson
+
+
 def teach(
     cvae: ConditionalVAE,
     given: Views,
@@ -102,66 +148,90 @@ def teach(
     wish: Wish,
     seed: int,
     alignment: Alignment | None,
+    tiles: Tiles,
 ) -> Taught:
     """Fit tolerances, heads and thresholds.
 
     `given`: good views, and `defective` ones, as they came. `kept`, bool [N]: the good ones that the CVAE was not
     fitted on.
     """
-    rng = np.random.default_rng(seed)
-    good, defective = aligned(given, given.label, alignment), aligned(defective, defective.label, alignment)
+    good, kept_tiles = tiles.views(aligned(given, given.label, alignment)), np.repeat(kept, tiles.count)
     drawn = draw(cvae, good.images, good.label)
-    tolerances, own = Tolerances.fit(floats(good.images), drawn, good.label, cvae.labels, kept)
-    loudness = own[kept].mean(axis=1)
-    chosen = _first(np.flatnonzero(kept), np.flatnonzero(~kept), MOST_GOOD, rng)
-    given, good, kept = given[chosen], good[chosen], kept[chosen]
-    right = with_latents(cvae, own[chosen], good.images)
-
-    def features(images: Image, label: Labels) -> Floats:
-        found = [np.zeros((0, right.shape[1]), np.float32)]
-        for at in range(0, len(images), CHUNK):
-            some, of = images[at : at + CHUNK], label[at : at + CHUNK]
-            difference = tolerances.difference(floats(some), draw(cvae, some, of), of)[1]
-            found.append(with_latents(cvae, difference, some))
-        return np.concatenate(found)
-
-    # Which view each row of features was made of: rows of one view stay together when heads are fitted crosswise.
-    good_of, spoilt_of = np.arange(len(good)), len(good) + np.arange(len(defective))
-    spoilt = features(defective.images, defective.label)
-    if len(defective) < FEWEST_DEFECTS:
-        made_up, made_of = _made_up(cvae, good, drawn[chosen], kept, rng)
-        spoilt, spoilt_of = np.concatenate([spoilt, made_up]), np.concatenate([spoilt_of, made_of])
-    odd = rng.choice(np.flatnonzero(kept), size=max(FEWEST_STRANGE, len(spoilt) // 5))
-    odd_images = np.stack([strange(view, rng) for view in good.images[odd]])
-    not_good = np.concatenate([spoilt, features(odd_images, good.label[odd])])
+    tolerances, own = Tolerances.fit(floats(good.images), drawn, good.label, cvae.labels, kept_tiles)
+    lessons = _lessons(Measure(cvae, tolerances), given, kept, defective, good, drawn, own, seed, alignment, tiles)
 
     classifiers, mismatch, mismatch_from, wrong_part = {}, None, None, None
-    alarm = np.zeros(int(kept.sum()), np.bool_)
-    if cvae.labels > 1:
-        rows, wrong_label = _wrong_questions(good.label, cvae.labels, rng)
-        shown = aligned(given[rows], wrong_label, alignment)  # as the line will: onto the label that is expected
+    alarm = np.zeros(int(lessons.kept.sum()), np.bool_)
+    if len(lessons.wrong.rows):
         # A defective view of the right part is no wrong part: the mismatch head learns that from those there are.
-        fits = np.concatenate([right, spoilt])
-        mismatch, classifiers["mismatch_score"], scores = Head.fit(
-            *_task(fits, features(shown.images, wrong_label)),
-            np.concatenate([good_of, spoilt_of, rows]),
-            seed,
-        )
-        asked = scores[len(fits) :][kept[rows]]
-        mismatch_from = _limit(scores[: len(good)][kept], asked, wish, share=0.5)
-        alarm = scores[: len(good)][kept] >= mismatch_from
-        wrong_part = Rate.of(asked < mismatch_from)
-    defect, classifiers["defect_score"], scores = Head.fit(
-        *_task(right, not_good), np.concatenate([good_of, spoilt_of, odd]), seed
-    )
-    honest = scores[: len(good)][kept]
-    bad = scores[len(good) :]
-    defect_from = _limit(honest, bad, wish, share=1.0, spent=int(alarm.sum()))
+        fits = (lessons.right, lessons.defects, lessons.made_up)
+        mismatch, classifiers["mismatch_score"], (right, *_, wrong) = _fit(fits, (lessons.wrong,), seed)
+        asked = np.asarray(tiles.worst(wrong))[lessons.kept[lessons.wrong.view[:: tiles.count]]]
+        honest = np.asarray(tiles.worst(right))[lessons.kept]
+        mismatch_from = _limit(honest, asked, wish, share=0.5)
+        alarm, wrong_part = honest >= mismatch_from, Rate.of(asked < mismatch_from)
+    not_good = (lessons.defects, lessons.made_up, lessons.strange)
+    defect, classifiers["defect_score"], (right, *bad) = _fit((lessons.right,), not_good, seed)
+    honest = np.asarray(tiles.worst(right))[lessons.kept]
+    defect_from = _limit(honest, np.concatenate(bad), wish, share=1.0, spent=int(alarm.sum()))
     real = len(defective) > 0
-    asked = bad[: len(defective)] if real else bad[: len(spoilt)]
-    promise = Promise(Rate.of(alarm | (honest >= defect_from)), Rate.of(asked < defect_from), wrong_part, real)
-    decision = Decision(cvae, tolerances, defect, mismatch, far=float(loudness.max()) + FAR)
+    escaped = (bad[0] if real else bad[1]) < defect_from
+    promise = Promise(Rate.of(alarm | (honest >= defect_from)), Rate.of(escaped), wrong_part, real)
+    far = float(own[kept_tiles].mean(axis=1).max()) + FAR
+    decision = Decision(cvae, tolerances, defect, mismatch, far, tiles)
     return Taught(decision, Thresholds(defect=defect_from, mismatch=mismatch_from), promise, classifiers)
+
+
+def _lessons(
+    measure: Measure,
+    given: Views,
+    kept: Mask,
+    defective: Views,
+    good: Views,
+    drawn: Floats,
+    own: Floats,
+    seed: int,
+    alignment: Alignment | None,
+    tiles: Tiles,
+) -> Lessons:
+    """`good`: the tiles of the `given` views, with their drawings and their own features. The rest as in `teach`."""
+    rng = np.random.default_rng(seed)
+    chosen = _first(np.flatnonzero(kept), np.flatnonzero(~kept), MOST_GOOD // tiles.count, rng)
+    rows = (chosen[:, None] * tiles.count + np.arange(tiles.count)).reshape(-1)
+    given, kept, good, drawn = given[chosen], kept[chosen], good[rows], drawn[rows]
+    kept_rows = np.flatnonzero(np.repeat(kept, tiles.count))
+    right = Lesson(with_latents(measure.cvae, own[rows], good.images), np.arange(len(rows)) // tiles.count)
+
+    found = measure(tiles.views(aligned(defective, defective.label, alignment)))
+    loudness = found[:, : own.shape[1]].mean(axis=1).reshape(-1, tiles.count)
+    loudest = np.arange(len(defective)) * tiles.count + loudness.argmax(axis=1) if len(defective) else []
+    defects = Lesson(found[np.asarray(loudest, np.int64)], len(given) + np.arange(len(defective)))
+    made_up = Lesson(found[:0], right.view[:0])
+    if len(defective) < FEWEST_DEFECTS:
+        features, base = _made_up(measure.cvae, good, drawn, kept_rows, rng)
+        made_up = Lesson(features, base // tiles.count)
+    odd = rng.choice(kept_rows, size=max(FEWEST_STRANGE, (len(defects.rows) + len(made_up.rows)) // 5))
+    odd_views = replace(good[odd], images=np.stack([strange(view, rng) for view in good.images[odd]]))
+
+    labels = measure.cvae.labels // tiles.count
+    asked, wrong_label = _wrong_questions(given.label, labels, MOST_WRONG // tiles.count, rng)
+    shown = aligned(given[asked], wrong_label, alignment)  # as the line will: onto the label that is expected
+    wrong = Lesson(measure(tiles.views(shown, wrong_label)), np.repeat(asked, tiles.count))
+    return Lessons(right, kept, defects, made_up, Lesson(measure(odd_views), odd // tiles.count), wrong)
+
+
+def _fit(
+    negative: tuple[Lesson, ...], positive: tuple[Lesson, ...], seed: int
+) -> tuple[Head, CalibratedClassifierCV, list[Floats]]:
+    """A head that tells `positive` from `negative`, scikit-learn's own, and each lesson's honest scores."""
+    lessons = (*negative, *positive)
+    ends = np.cumsum([len(lesson.rows) for lesson in lessons])
+    looked_for = np.arange(ends[-1]) >= ends[len(negative) - 1]
+    features, view = (
+        np.concatenate(parts) for parts in zip(*((each.rows, each.view) for each in lessons), strict=True)
+    )
+    head, classifier, scores = Head.fit(features, looked_for, view, seed)
+    return head, classifier, np.split(scores, ends[:-1])
 
 
 def remarks(promise: Promise, wish: Wish, share_kept: float) -> list[str]:
@@ -177,7 +247,7 @@ def remarks(promise: Promise, wish: Wish, share_kept: float) -> list[str]:
         if rate.high > asked:
             needed = math.ceil(math.log(0.025) / math.log(1.0 - asked) / (share_kept if what == "good" else 1.0))
             found.append(
-                f"not enough views to promise {asked:.2g} {words}: {rate.count} of {rate.total} went wrong while "
+                f"not enough views to promise {100 * asked:g} % {words}: {rate.count} of {rate.total} went wrong while "
                 f"thresholds were set, so at worst {rate.high:.1%} (95 % sure); about {needed} {what} views could "
                 "promise it"
             )
@@ -194,28 +264,27 @@ def _limit(good: Floats, bad: Floats, wish: Wish, *, share: float, spent: int = 
 
 
 def _made_up(
-    cvae: ConditionalVAE, good: Views, drawn: Floats, kept: Mask, rng: np.random.Generator
+    cvae: ConditionalVAE, good: Views, drawn: Floats, kept: Labels, rng: np.random.Generator
 ) -> tuple[Floats, Labels]:
     """Features of made-up defects, float32 [M, F], each measured by tolerances fitted without the view it is made of.
 
-    Also returns which of the `good` views that was, int64 [M]; only `kept` ones are.
+    Also returns which of the `good` views that was, int64 [M]; only those at `kept` are.
 
     Measured by tolerances that know that view, a defect would look better than a good view that they do not know.
     """
-    rows = np.flatnonzero(kept)
-    folds = min(MADE_UP_FOLDS, int(np.bincount(good.label[rows]).min()))
+    folds = min(MADE_UP_FOLDS, int(np.bincount(good.label[kept]).min()))
     fold = np.full(len(good), -1)
     for k in range(cvae.labels):
-        of_label = rows[good.label[rows] == k]
+        of_label = kept[good.label[kept] == k]
         fold[of_label] = np.arange(len(of_label)) % folds
-    base = rows[np.arange(max(len(rows), MADE_UP)) % len(rows)]
+    base = kept[np.arange(max(len(kept), MADE_UP)) % len(kept)]
     images, label = np.stack([spoil(good.images[row], rng) for row in base]), good.label[base]
     spoilt = draw(cvae, images, label)
     found = np.zeros((0, 0), np.float32)
     for held in range(folds):
         others, these = fold != held, fold[base] == held
         tolerances, _ = Tolerances.fit(
-            floats(good.images[others]), drawn[others], good.label[others], cvae.labels, kept[others]
+            floats(good.images[others]), drawn[others], good.label[others], cvae.labels, fold[others] >= 0
         )
         some = np.asarray(tolerances.difference(floats(images[these]), spoilt[these], label[these])[1])
         found = found if found.size else np.zeros((len(base), some.shape[1]), np.float32)
@@ -228,19 +297,14 @@ def _first(these: Labels, then: Labels, most: int, rng: np.random.Generator) -> 
     return np.sort(np.concatenate([rng.permutation(these), rng.permutation(then)])[:most])
 
 
-def _wrong_questions(label: Labels, count: int, rng: np.random.Generator) -> tuple[Labels, Labels]:
-    """Which view to ask about, and under which wrong label: all of them, or `MOST_WRONG` at random."""
+def _wrong_questions(label: Labels, count: int, most: int, rng: np.random.Generator) -> tuple[Labels, Labels]:
+    """Which view to ask about, and under which wrong label: all of them, or `most` at random."""
     rows = np.repeat(np.arange(len(label)), count - 1)
     wrong = (label[rows] + np.tile(np.arange(1, count), len(label))) % count
-    if len(rows) > MOST_WRONG:
-        chosen = rng.choice(len(rows), MOST_WRONG, replace=False)
+    if len(rows) > most:
+        chosen = rng.choice(len(rows), most, replace=False)
         rows, wrong = rows[chosen], wrong[chosen]
     return rows, wrong
-
-
-def _task(negative: Floats, positive: Floats) -> tuple[Floats, Mask]:
-    which = np.repeat([False, True], [len(negative), len(positive)])
-    return np.concatenate([negative, positive]), which
 
 
 def draw(cvae: ConditionalVAE, images: Image, label: Labels) -> Floats:
@@ -254,10 +318,10 @@ def draw(cvae: ConditionalVAE, images: Image, label: Labels) -> Floats:
 
 def with_latents(cvae: ConditionalVAE, difference: Any, images: Image) -> Floats:
     """Features of the difference, float [N, F], joined by the latents of `images`, as the heads see them."""
-    parts = [
+    latents = [
         ops.convert_to_numpy(cvae.encode(floats(images[at : at + CHUNK]))[0]) for at in range(0, len(images), CHUNK)
     ]
-    return np.asarray(with_latent(difference, np.concatenate(parts)), np.float32)
+    return np.asarray(with_latent(difference, np.concatenate(latents)), np.float32)
 
 
 def floats(images: Image) -> Floats:

@@ -62,4 +62,4 @@ def test_with_few_views_of_one_part_what_is_no_such_part_is_never_good(tmp_path:
     scores = fitted.decision.judge(views, np.zeros(len(views), np.int64))["defect_score"]
     usual = [fitted.usual[0].holds(view) for view in views]
     assert not any((scores < fitted.thresholds.defect) & usual)
-    assert any("too few good views" in remark for remark in fitted.remarks)
+    assert any("not enough views to promise" in remark for remark in fitted.remarks)

@@ -100,7 +100,11 @@ def curve(arguments: argparse.Namespace) -> int:
     settings = settings_of(arguments)
     with Bars() as bars:
         data = datasets.load(
-            arguments.dataset, size=arguments.size, seed=settings.seed, report=bars.counter("reading pictures")
+            arguments.dataset,
+            size=arguments.size,
+            seed=settings.seed,
+            report=bars.counter("reading pictures"),
+            tiles=settings.tiles,
         )
         supply = Supply.of(data)
         asked = points(supply, arguments.good, arguments.defects, arguments.repeats)

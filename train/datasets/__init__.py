@@ -3,17 +3,18 @@
 from pathlib import Path
 
 from train.datasets import elpv, folder, shapes
+from train.tiles import WHOLE, Tiles
 from train.views import DataSet, Report
 
 BUILT_IN = {"shapes": shapes.load, "elpv": elpv.load}
 """Each takes the longer side of a view in pixels (None: its own), a seed, and whom to tell of progress."""
 
 
-def load(name: str, *, size: int | None, seed: int, report: Report) -> DataSet:
+def load(name: str, *, size: int | None, seed: int, report: Report, tiles: Tiles = WHOLE) -> DataSet:
     """The data set `name`: a built-in one's name, or a folder.
 
     Raises DataSetError or PictureError, saying what to do.
     """
     if name in BUILT_IN and not Path(name).is_dir():
         return BUILT_IN[name](size=size, seed=seed, report=report)
-    return folder.load(Path(name), size=size, seed=seed, report=report, built_in=tuple(BUILT_IN))
+    return folder.load(Path(name), size=size, seed=seed, report=report, tiles=tiles, built_in=tuple(BUILT_IN))

@@ -9,6 +9,7 @@ import numpy as np
 
 from edge_runtime.errors import DataSetError, KenpinError, PictureError
 from edge_runtime.picture import ViewSpec, is_blank, pictures_in, printable, read_picture
+from train.tiles import LARGEST, SMALLEST, WHOLE, Tiles
 from train.views import Collected, DataSet, Report, Views, hold_out, remarks_on
 
 FEWEST_GOOD = 8
@@ -27,14 +28,24 @@ TEST_SHARE = 0.25
 """Share of the training views held out for the test where a data set has no test views at all."""
 
 
-def load(root: Path, *, size: int | None, seed: int, report: Report, built_in: tuple[str, ...] = ()) -> DataSet:
-    """Read the layout below `root`. `size`: longer side of a view in pixels; None: the pictures' own, at most 128.
+def load(
+    root: Path,
+    *,
+    size: int | None,
+    seed: int,
+    report: Report,
+    tiles: Tiles = WHOLE,
+    built_in: tuple[str, ...] = (),
+) -> DataSet:
+    """Read the layout below `root`.
+
+    `size`: longer side of a view in pixels; None: the pictures' own, at most 128 a tile.
 
     Raises DataSetError where the layout is missing or too little is in it, PictureError where a picture can't be read.
     """
     labels, files = _layout(root, built_in)
     shapes = _look_at_all([path for _, _, _, path in files], report)
-    spec = _spec(shapes, size)
+    spec = _spec(shapes, size, tiles)
     collected = {"train": Collected(), "test": Collected()}
     for done, (use, label, bad, path) in enumerate(files):
         view = spec.view(read_picture(path))
@@ -135,10 +146,13 @@ def _kinds(use: Path) -> list[Path]:
     return kinds
 
 
-def _spec(shapes: list[tuple[int, ...]], size: int | None) -> ViewSpec:
-    """The pictures' median shape with a longer side of `size`, colour if any picture is."""
+def _spec(shapes: list[tuple[int, ...]], size: int | None, tiles: Tiles) -> ViewSpec:
+    """The pictures' median shape with a longer side of `size`, colour if any picture is; `tiles` divide it."""
     height, width = np.median([shape[:2] for shape in shapes], axis=0)
-    longer = size or min(LARGEST_DEFAULT, max(round(height), round(width)))
-    scale = longer / max(height, width)
-    sides = [int(np.clip(round(side * scale), 16, 512)) for side in (height, width)]
+    most = LARGEST_DEFAULT * (tiles.rows if height >= width else tiles.columns)
+    scale = (size or min(most, max(round(height), round(width)))) / max(height, width)
+    sides = [
+        parts * int(np.clip(round(side * scale / parts), SMALLEST, LARGEST))
+        for side, parts in ((height, tiles.rows), (width, tiles.columns))
+    ]
     return ViewSpec(height=sides[0], width=sides[1], channels=max(shape[2] for shape in shapes))
