@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from sklearn.metrics import roc_auc_score
 
 from train.heads import Head, threshold
 
@@ -38,3 +39,24 @@ def test_the_threshold_allows_no_more_false_alarms_than_stated(allowed: int) -> 
 def test_between_scores_that_are_far_apart_the_threshold_leaves_room_on_both_sides() -> None:
     good, bad = np.full(50, 0.001, np.float32), np.full(50, 0.999, np.float32)
     assert 0.4 < threshold(good, bad, 1) < 0.6
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize(("scale", "room"), [(4.0, 0.03), (12.0, 0.01), (50.0, 0.001)])
+def test_a_head_is_no_worse_than_its_best_feature(seed: int, scale: float, room: float) -> None:
+    """Nor where defects to come are far louder than the twenty taught. Thirty features are noise.
+
+    `room`: what one who need not find out which feature it is may be better by.
+    """
+    rng = np.random.default_rng(seed)
+
+    def views(good: int, bad: int, loudness: float) -> tuple[np.ndarray, np.ndarray]:
+        features = rng.normal(size=(good + bad, 31)).astype(np.float32)
+        features[good:, 0] += loudness
+        return np.arcsinh(features), np.arange(good + bad) >= good
+
+    features, positive = views(150, 20, 4.0)
+    head, _, _ = Head.fit(features, positive, np.arange(170), seed=0)
+    fresh, defective = views(400, 100, scale)
+    by_head = roc_auc_score(defective, np.asarray(head.probability(fresh)))
+    assert by_head >= roc_auc_score(defective, fresh[:, 0]) - room
