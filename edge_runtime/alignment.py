@@ -91,7 +91,7 @@ class Reference(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
 
     image: str
-    shift: Annotated[float, Field(ge=0, le=512)]
+    shift: Annotated[float, Field(ge=0, le=4096)]
     turn: Annotated[float, Field(ge=0, le=180)]
     likeness: Annotated[float, Field(ge=-1, le=1)]
 

@@ -5,7 +5,7 @@ is compared, so none of them needs a threshold, and a score may have any unit.
 """
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Self
 
 import numpy as np
@@ -15,13 +15,14 @@ from sklearn.decomposition import PCA
 from sklearn.svm import SVC
 from threadpoolctl import threadpool_limits
 
+from edge_runtime.alignment import Alignment
 from edge_runtime.picture import Image
-from train.decision import CHUNK
+from train.decision import at_once
 from train.difference import GREY_LEVEL, LOUDEST, Tolerances
 from train.heads import SOFTNESS, kernel
 from train.judged import Flags, Judged, auroc, auroc_interval
 from train.synthetic import spoil
-from train.views import DataSet, Labels, Views, strata_choice
+from train.views import DataSet, Labels, Views, aligned, strata_choice
 
 Floats = npt.NDArray[np.floating]
 Score = Callable[[Floats], Floats]
@@ -41,6 +42,8 @@ MOST_ROWS = 1000
 """Rows of each kind that teach an SVM: its time goes with the square."""
 FEWEST_DEFECTS = 20
 """Fewer defective views than this are joined by made-up ones, as for kenpin's own heads."""
+ROWS = 1000
+"""Rows an SVM is asked at once: its kernel holds each against every support vector."""
 FOLDS = 3
 NOTHING = 1e-12
 """Keeps a unit space without any spread from dividing by nought."""
@@ -79,14 +82,16 @@ class Method:
     wrong_part: Answer | None
 
 
-def compare(data: DataSet, judged: Judged, seed: int) -> tuple[Method, ...]:
-    """Kenpin first, then each simpler method, asked the same rows of `judged`.
+def compare(data: DataSet, judged: Judged, seed: int, alignment: Alignment | None = None) -> tuple[Method, ...]:
+    """Kenpin first, then each simpler method, asked the same rows of `judged`, aligned alike.
 
     They learn from `data.train` alone: good views, and the SVM defective ones, too. Both questions are asked of good
     views: against defective ones, and against the same ones where another part is expected. So a method that has one
     score for both is not blamed for stopping a defective view when it is asked about wrong parts.
     """
-    good = data.train[data.train.good]
+    train = aligned(data.train, data.train.label, alignment)
+    judged = judged if judged.seen is None else replace(judged, views=judged.seen)
+    good = train[train.good]
     share = MOST_NUMBERS / max(1, good.images.size)
     if share < 1:
         good = good[strata_choice(good, share, FOLDS, seed)]
@@ -95,7 +100,7 @@ def compare(data: DataSet, judged: Judged, seed: int) -> tuple[Method, ...]:
         scores[name] = (difference(judged.views, judged.reconstruction),) * 2
     for name, learn in BY_LABEL.items():
         scores[name] = (_label_by_label(learn, good, judged),) * 2
-    scores["SVM without the CVAE"] = svm(good, data.train[data.train.defective], judged, len(data.labels), seed)
+    scores["SVM without the CVAE"] = svm(good, train[train.defective], judged, len(data.labels), seed)
     truth = np.where(judged.measured, judged.truth, "")
 
     def answer(of: Floats, kind: str) -> Answer | None:
@@ -215,8 +220,9 @@ def _label_by_label(learn: Callable[[Floats], Score], good: Views, judged: Judge
         for label in np.unique(judged.expected):
             score = learn(_flat(good.images[good.label == label]))
             rows = np.flatnonzero(judged.expected == label)
-            for at in range(0, len(rows), CHUNK):
-                some = rows[at : at + CHUNK]
+            step = at_once(judged.views)
+            for at in range(0, len(rows), step):
+                some = rows[at : at + step]
                 scores[some] = score(_flat(judged.views[some]))
     return scores
 
@@ -243,8 +249,9 @@ class Undrawn:
     def features(self, images: Image, label: Labels) -> npt.NDArray[np.float32]:
         """What the SVM sees of views, uint8 [N, H, W, C], of expected labels, int [N]: float32 [N, F]."""
         found = [np.zeros((0, self.tolerances.centre.shape[1]), np.float32)]
-        for at in range(0, len(images), CHUNK):
-            view, of = images[at : at + CHUNK].astype(np.float32) / 255.0, label[at : at + CHUNK]
+        step = at_once(images)
+        for at in range(0, len(images), step):
+            view, of = images[at : at + step].astype(np.float32) / 255.0, label[at : at + step]
             found.append(np.asarray(self.tolerances.difference(view, self.mean[of], of)[1]))
         return np.concatenate(found)
 
@@ -292,7 +299,7 @@ def _margin(negative: Floats, positive: Floats, asked: Floats) -> Floats:
     """How far `asked`, [M, F], lie on the positive side of an SVM like those of kenpin's heads: float64 [M]."""
     which = np.repeat([False, True], [len(negative), len(positive)])
     fitted = SVC(C=SOFTNESS, kernel=kernel, class_weight="balanced").fit(np.concatenate([negative, positive]), which)
-    found = [np.zeros(0), *(fitted.decision_function(asked[at : at + CHUNK]) for at in range(0, len(asked), CHUNK))]
+    found = [np.zeros(0), *(fitted.decision_function(asked[at : at + ROWS]) for at in range(0, len(asked), ROWS))]
     return np.concatenate(found)
 
 

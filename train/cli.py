@@ -4,6 +4,7 @@ import argparse
 import os
 import re
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edge_runtime.console import guarded
-from edge_runtime.errors import RunError
+from edge_runtime.errors import RunError, UsageError
 
 if TYPE_CHECKING:
     from train.fit import Settings
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from train.tiles import Tiles
     from train.views import DataSet
 
+LARGEST = 512
+"""Pixels a side of a tile, at most; `train.tiles` says so, too, but takes TensorFlow to import."""
 DESCRIPTION = """\
 Train on a data set and write a run folder: weights, figures, the files used, and report.html.
 
@@ -138,12 +141,15 @@ def main(argv: list[str] | None = None) -> int:
         return curve(argv[1:])
     arguments = parser().parse_args(argv)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow's greeting is no news to the engineer
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ended from outside, it clears up as on Ctrl-C
     return guarded("kenpin-train", "train", lambda: train(arguments))
 
 
 def train(arguments: argparse.Namespace) -> int:
     """Train, judge the held-out views, and put the run folder in its place only when all of it is written."""
     out: Path = arguments.out
+    if arguments.size is not None and arguments.size > LARGEST * max(arguments.tiles):
+        raise UsageError(f"--size {arguments.size}: a tile has at most {LARGEST} pixels a side; add --tiles, as 2x2")
     older_run = (out / "run.json").is_file()
     if out.exists() and not (arguments.overwrite and older_run):
         remedy = "name another, or add --overwrite to replace it" if older_run else "it is no run folder; name another"
@@ -190,7 +196,7 @@ def _train_into(draft: Path, arguments: argparse.Namespace) -> int:
         bars.say("judging the held-out views …")
         judged = examine(fitted, data, settings.seed)
         bars.say("comparing with simpler methods …")
-        compared = baselines.compare(data, judged, settings.seed)
+        compared = baselines.compare(data, judged, settings.seed, fitted.alignment)
     figures = metrics(judged, fitted.thresholds)
     described = run.describe(data, fitted, settings, datetime.now(UTC).isoformat(timespec="seconds"))
     run.save(draft, described, data, fitted, judged, figures | {"baselines": baselines.figures(compared)})
@@ -203,6 +209,7 @@ def _train_into(draft: Path, arguments: argparse.Namespace) -> int:
         thresholds=fitted.thresholds,
         facts=_facts(described, data, time.monotonic() - began),
         compared=compared,
+        notes=fitted.remarks,
     )
     draft.chmod(0o755)  # a temporary folder is its owner's alone
     if out.exists():
@@ -250,6 +257,7 @@ def _facts(run: "Run", data: "DataSet", seconds: float) -> list[tuple[str, str]]
         ("seconds", f"{seconds:.0f} in all: drawing {run.seconds['cvae']:.0f}, judging {run.seconds['heads']:.0f}"),
         ("created", run.provenance.created),
         *_promised(run),
+        ("tiles", f"{run.tiles.rows} x {run.tiles.columns}"),
         *((key.replace("_", " "), str(value)) for key, value in run.settings.items() if value is not None),
         *run.provenance.packages.items(),
         ("commit", run.provenance.commit or "not from a checkout"),
@@ -260,11 +268,11 @@ def _facts(run: "Run", data: "DataSet", seconds: float) -> list[tuple[str, str]]
 def _promised(run: "Run") -> list[tuple[str, str]]:
     """What the views that set the thresholds say of views to come."""
     promise = run.promise
-    defects = "defects that set thresholds, called OK" if promise.real else "made-up defects, called OK"
+    kind = "defects" if promise.real else "made-up defects"
     rates = (
-        ("good views that set thresholds, called NG", promise.false_alarm),
-        (defects, promise.defect_escape),
-        ("wrong parts that set thresholds, called OK", promise.wrong_part_escape),
+        ("thresholds stop good views", promise.false_alarm),
+        (f"the defect threshold lets pass {kind}", promise.defect_escape),
+        ("the mismatch threshold lets pass, as some other part, good views", promise.wrong_part_escape),
     )
     return [
         (words, f"{rate.count} of {rate.total}, so {rate.low:.2%} to {rate.high:.2%} of those to come (95 % sure)")

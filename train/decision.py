@@ -19,8 +19,13 @@ STEEPNESS = 8.0
 """How fast a view that is louder than all good ones becomes surely not good."""
 FARTHEST = 3.0
 """Standard deviations of the latent's prior."""
-CHUNK = 128
-"""Views judged at once: enough to fill two cores, little enough for 512-pixel views in memory."""
+PIXELS = 128 * 128 * 128
+"""Pixels judged at once: enough to fill two cores; the difference takes some thirty times their memory."""
+
+
+def at_once(images: Image) -> int:
+    """How many of `images`, uint8 [N, H, W, C], to judge at once: at least one."""
+    return max(1, PIXELS // int(np.prod(images.shape[1:])))
 
 
 def with_latent(difference: Tensor, latent: Tensor) -> Tensor:
@@ -70,12 +75,13 @@ class Decision:
         return ops.maximum(score, ops.sigmoid(STEEPNESS * (loudness - self.far)))
 
     def judge(self, images: Image, label: Labels) -> dict[str, Any]:
-        """The same as NumPy arrays, `CHUNK` views at a time."""
+        """The same as NumPy arrays, some views at a time."""
+        step = at_once(images)
         chunks = [
             {
                 key: ops.convert_to_numpy(value)
-                for key, value in self(images[at : at + CHUNK], label[at : at + CHUNK]).items()
+                for key, value in self(images[at : at + step], label[at : at + step]).items()
             }
-            for at in range(0, len(images), CHUNK)
+            for at in range(0, len(images), step)
         ]
         return {key: np.concatenate([chunk[key] for chunk in chunks]) for key in chunks[0]}

@@ -46,7 +46,10 @@ def answer(found: Mapping[str, float | int]) -> list[str]:
         _outcome(found, "wrong_part", "wrong part", "wrong_part_escape", ("is called OK", "are called OK")),
     ]
     if found["unsure"]:
-        sentences.append(f"{found['unsure']} of {found['rows']} rows have a score that is no number: NG unsure.")
+        sentences.append(
+            f"{found['unsure']} of {found['rows']} questions end as NG unsure: the view is darker, brighter, flatter "
+            "or less sharp than any the part was learnt from, or a score is no number."
+        )
     return [sentence for sentence in sentences if sentence]
 
 
@@ -179,7 +182,10 @@ def against(compared: Sequence[Method]) -> list[str]:
         name, best = max(others, key=lambda other: _merit(other[1]))
         figures = f"({best.auroc:.3f} against {ours[1].auroc:.3f})"
         if _merit(best) <= _merit(ours[1]):
-            words.append(f"On {truth}s, no simpler method tells more; the nearest is {name} {figures}.")
+            said = "no simpler method tells more; the nearest is"
+            if _merit(best) == _merit(ours[1]):
+                said = "these views show no gain over a simpler method, which tells as much:"
+            words.append(f"On {truth}s, {said} {name} {figures}.")
             continue
         verb = f"{name} tells more {figures}"
         if round(best.auroc, 3) == round(ours[1].auroc, 3):

@@ -20,14 +20,12 @@ from edge_runtime.quality import Usual
 from edge_runtime.verdict import Thresholds
 from train.cvae import ConditionalVAE
 from train.decision import Decision
-from train.teach import Promise, Wish, draw, floats, remarks, teach
-from train.tiles import WHOLE, Tiles
-from train.views import DataSet, Views, aligned, strata_choice
+from train.teach import FEWEST_KEPT, Promise, Wish, draw, floats, remarks, teach
+from train.tiles import WHOLE, Sight, Tiles
+from train.views import DataSet, Views, strata_choice
 
 TOLERANCE_SHARE = 0.35
 """Share of the good training views that the CVAE does not see, for tolerances, heads and thresholds."""
-FEWEST_KEPT = 3
-"""Views a label keeps from the CVAE at least: below, no spread can be told."""
 LEARNING_RATE = 2e-3
 FEWEST_STEPS = 10
 """Steps an epoch has at least, so that few views are learnt as thoroughly as many."""
@@ -85,17 +83,18 @@ def fit(data: DataSet, settings: Settings, callbacks: Sequence[keras.callbacks.C
     tile = ViewSpec(**dict(zip(("height", "width"), tiles.size(data.spec), strict=True)), channels=data.spec.channels)
     given = data.train[data.train.good]
     alignment = Alignment.of(given.images, given.label, len(data.labels)) if settings.align else None
-    good = aligned(given, given.label, alignment)
-    kept = strata_choice(good, TOLERANCE_SHARE, FEWEST_KEPT, settings.seed)
+    sight = Sight(alignment, tiles)
+    kept = strata_choice(given, TOLERANCE_SHARE, FEWEST_KEPT, settings.seed)
+    check = sight.views(given[kept])
     labels = len(data.labels) * tiles.count
-    cvae, history = fit_cvae(tile, labels, tiles.views(good[~kept]), tiles.views(good[kept]), settings, callbacks)
+    cvae, history = fit_cvae(tile, labels, sight.views(given[~kept]), check, settings, callbacks)
     drawn_at = time.monotonic()
     wish = Wish(settings.max_false_alarm, settings.max_escape)
-    taught = teach(cvae, given, kept, data.train[data.train.defective], wish, settings.seed, alignment, tiles)
+    taught = teach(cvae, given, kept, data.train[data.train.defective], wish, settings.seed, sight)
     seconds = {"cvae": drawn_at - began, "heads": time.monotonic() - drawn_at}
     usual = tuple(Usual.of(given.images[given.label == k]) for k in range(len(data.labels)))
     found = remarks(taught.promise, wish, float(kept.mean()))
-    if cvae.labels > 1 and (ratio := _binding(cvae, tiles.views(good[kept]))) < BOUND:
+    if len(data.labels) > 1 and (ratio := _binding(cvae, check, tiles)) < BOUND:
         found.append(
             f"the label hardly binds: a wrong one draws only {ratio:.1f} times worse, so do not trust what is said of "
             "wrong parts; raise --epochs, or look whether two labels show the same part"
@@ -150,12 +149,12 @@ def fit_cvae(
     return cvae, {name: [float(value) for value in values] for name, values in measured.items()}
 
 
-def _binding(cvae: ConditionalVAE, views: Views) -> float:
-    """How many times worse a wrong label draws the good `views` than the right one does, in squared error (median)."""
+def _binding(cvae: ConditionalVAE, views: Views, tiles: Tiles) -> float:
+    """How many times worse another part draws the tiles `views` than their own does, in squared error (median)."""
     view = floats(views.images)
     right, wrong = (
         np.mean((view - draw(cvae, views.images, label)) ** 2, axis=(1, 2, 3))
-        for label in (views.label, (views.label + 1) % cvae.labels)
+        for label in (views.label, (views.label + tiles.count) % cvae.labels)
     )
     return float(np.median(wrong / (right + 1e-9)))
 

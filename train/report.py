@@ -59,12 +59,13 @@ def write_report(
     thresholds: Thresholds,
     facts: Sequence[tuple[str, str]],
     compared: Sequence[Method],
+    notes: Sequence[str] = (),
 ) -> None:
     """Write the report of `judged` to `path`, whole or not at all; a report that is there stays until then.
 
     labels: the name of each label index. history: Keras' (`loss`, `error`, `kl`, `wrong_error`, each also as `val_…`),
     one value an epoch; any may be missing. facts: what and value, for the table at the end. compared: kenpin and the
-    simpler methods, as `train.baselines.compare` gives them. Raises OSError.
+    simpler methods, as `train.baselines.compare` gives them. notes: what training could not promise. Raises OSError.
     """
     page = _page(
         title=title,
@@ -74,6 +75,7 @@ def write_report(
         limits=thresholds,
         facts=facts,
         compared=compared,
+        notes=notes,
     )
     draft = path.with_name(f".{path.name}.part")
     try:
@@ -93,12 +95,13 @@ def _page(
     limits: Thresholds,
     facts: Sequence[tuple[str, str]],
     compared: Sequence[Method],
+    notes: Sequence[str],
 ) -> str:
     found = metrics(judged, limits)
     words = {
         "title": title,
         "answer": findings.answer(found),
-        "untold": findings.untold(judged, limits, labels),
+        "untold": [*findings.untold(judged, limits, labels), *(f"{note[0].upper()}{note[1:]}." for note in notes)],
         "confusion": findings.confusion_rows(judged, limits),
         "verdicts": VERDICTS,
         "limits": limits,

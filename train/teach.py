@@ -7,7 +7,7 @@ only from views that the CVAE never saw, by heads that were not taught them.
 
 import math
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -15,16 +15,15 @@ from keras import ops
 from scipy.stats import binomtest
 from sklearn.calibration import CalibratedClassifierCV
 
-from edge_runtime.alignment import Alignment
 from edge_runtime.picture import Image
 from edge_runtime.verdict import Thresholds
 from train.cvae import ConditionalVAE
-from train.decision import CHUNK, Decision, with_latent
+from train.decision import Decision, at_once, with_latent
 from train.difference import Tolerances
 from train.heads import Head, threshold
 from train.synthetic import spoil, strange
-from train.tiles import Tiles
-from train.views import Labels, Mask, Views, aligned
+from train.tiles import Sight
+from train.views import Labels, Mask, Views
 
 Floats = npt.NDArray[np.float32]
 
@@ -38,8 +37,10 @@ FEWEST_STRANGE = 30
 FAR = 1.0
 """How much louder than every good view, in steps of all features' mean, a view is surely not good."""
 MOST_GOOD = 5000
-MOST_WRONG = 5000
-"""Good views and wrong-label questions the heads learn from, at most: an SVM's time and memory go by the square."""
+MOST_BAD = 5000
+"""Rows of good views, of defects and of wrong-label questions, at most: an SVM's time and memory go by the square."""
+FEWEST_KEPT = 3
+"""Views a label keeps from the CVAE at least: below, no spread can be told."""
 
 
 @dataclass(frozen=True)
@@ -55,10 +56,7 @@ class Wish:
 
 @dataclass(frozen=True)
 class Rate:
-    """`count` of `total` views that set the thresholds went wrong, and the exact 95 % interval of the rate behind it.
-
-    (C. J. Clopper and E. S. Pearson, Biometrika 26, 1934.)
-    """
+    """`count` of `total` views that set the thresholds went wrong, and the 95 % interval of the rate behind it."""
 
     count: int
     total: int
@@ -66,17 +64,25 @@ class Rate:
     high: float
 
     @classmethod
-    def of(cls, wrong: Mask) -> "Rate":
-        """From one flag a view; at least one."""
-        interval = binomtest(int(wrong.sum()), len(wrong)).proportion_ci(0.95, "exact")
-        return cls(int(wrong.sum()), len(wrong), float(interval.low), float(interval.high))
+    def of(cls, wrong: Mask, thresholds: int = 1) -> Self:
+        """From one flag a view; at least one.
+
+        `thresholds`: how many were set by the extremes of these very views. The interval is exact for one (Clopper and
+        Pearson, Biometrika 26, 1934); each further one can have stopped one view fewer than it will.
+        """
+        count, total = int(wrong.sum()), len(wrong)
+        low = binomtest(count, total).proportion_ci(0.95, "exact").low
+        high = binomtest(min(count + thresholds - 1, total), total).proportion_ci(0.95, "exact").high
+        return cls(count, total, float(low), float(high))
 
 
 @dataclass(frozen=True)
 class Promise:
-    """What the thresholds promise of views to come. A rate that no view can tell is None.
+    """What the thresholds promise of views to come.
 
-    `real`: whether `defect_escape` was counted on real defects, not on made-up ones.
+    `false_alarm`: good views that some threshold stops. `defect_escape`: defects that the defect threshold lets pass;
+    `real`: whether they were real ones, not made up. `wrong_part_escape`: views that the mismatch threshold lets pass
+    as any other part; None where there is one part only.
     """
 
     false_alarm: Rate
@@ -101,12 +107,20 @@ class Measure:
 
     cvae: ConditionalVAE
     tolerances: Tolerances
+    sight: Sight
+
+    def loudest(self, views: Views, expected: Labels) -> Floats:
+        """Features of the loudest tile of each of `views`, as given, when `expected` is asked: float32 [N, F]."""
+        found = self(self.sight.views(views, expected))
+        loudness = found[:, : self.tolerances.centre.shape[1]].mean(axis=1).reshape(-1, self.sight.tiles.count)
+        return np.asarray(found[np.arange(len(views)) * self.sight.tiles.count + loudness.argmax(axis=1)])
 
     def __call__(self, views: Views) -> Floats:
-        """Features of `views` under their labels, float32 [N, F]."""
+        """Features of tiles under their labels, float32 [N, F]."""
         found = [np.zeros((0, self.tolerances.centre.shape[1] + self.cvae.latent), np.float32)]
-        for at in range(0, len(views), CHUNK):
-            some, of = views.images[at : at + CHUNK], views.label[at : at + CHUNK]
+        step = at_once(views.images)
+        for at in range(0, len(views), step):
+            some, of = views.images[at : at + step], views.label[at : at + step]
             difference = self.tolerances.difference(floats(some), draw(self.cvae, some, of), of)[1]
             found.append(with_latents(self.cvae, difference, some))
         return np.concatenate(found)
@@ -129,7 +143,7 @@ class Lessons:
 
     `right`: good views, T rows each; `kept`: of each view, whether the CVAE never saw it. `defects`: real defects, the
     loudest tile of each; `made_up` ones, where those are few. `strange`: no part at all. `wrong`: good views under a
-    wrong label, T rows each.
+    wrong label, the loudest tile of each: the others may look alike on both parts.
     """
 
     right: Lesson
@@ -141,24 +155,18 @@ class Lessons:
 
 
 def teach(
-    cvae: ConditionalVAE,
-    given: Views,
-    kept: Mask,
-    defective: Views,
-    wish: Wish,
-    seed: int,
-    alignment: Alignment | None,
-    tiles: Tiles,
+    cvae: ConditionalVAE, given: Views, kept: Mask, defective: Views, wish: Wish, seed: int, sight: Sight
 ) -> Taught:
     """Fit tolerances, heads and thresholds.
 
     `given`: good views, and `defective` ones, as they came. `kept`, bool [N]: the good ones that the CVAE was not
     fitted on.
     """
-    good, kept_tiles = tiles.views(aligned(given, given.label, alignment)), np.repeat(kept, tiles.count)
+    tiles = sight.tiles
+    good, kept_tiles = sight.views(given), np.repeat(kept, tiles.count)
     drawn = draw(cvae, good.images, good.label)
     tolerances, own = Tolerances.fit(floats(good.images), drawn, good.label, cvae.labels, kept_tiles)
-    lessons = _lessons(Measure(cvae, tolerances), given, kept, defective, good, drawn, own, seed, alignment, tiles)
+    lessons = _lessons(Measure(cvae, tolerances, sight), given, kept, defective, good, drawn, own, seed)
 
     classifiers, mismatch, mismatch_from, wrong_part = {}, None, None, None
     alarm = np.zeros(int(lessons.kept.sum()), np.bool_)
@@ -166,17 +174,23 @@ def teach(
         # A defective view of the right part is no wrong part: the mismatch head learns that from those there are.
         fits = (lessons.right, lessons.defects, lessons.made_up)
         mismatch, classifiers["mismatch_score"], (right, *_, wrong) = _fit(fits, (lessons.wrong,), seed)
-        asked = np.asarray(tiles.worst(wrong))[lessons.kept[lessons.wrong.view[:: tiles.count]]]
-        honest = np.asarray(tiles.worst(right))[lessons.kept]
-        mismatch_from = _limit(honest, asked, wish, share=0.5)
-        alarm, wrong_part = honest >= mismatch_from, Rate.of(asked < mismatch_from)
+        asked = lessons.kept[lessons.wrong.view]
+        honest, wrong, of = np.asarray(tiles.worst(right))[lessons.kept], wrong[asked], lessons.wrong.view[asked]
+        mismatch_from = _limit(honest, (wrong,), wish, share=0.5)
+        alarm = honest >= mismatch_from
+        # Questions about one view are no independent views: it counts once.
+        wrong_part = Rate.of(np.array([(wrong[of == view] < mismatch_from).any() for view in np.unique(of)]))
     not_good = (lessons.defects, lessons.made_up, lessons.strange)
-    defect, classifiers["defect_score"], (right, *bad) = _fit((lessons.right,), not_good, seed)
+    defect, classifiers["defect_score"], (right, real, made_up, _) = _fit((lessons.right,), not_good, seed)
     honest = np.asarray(tiles.worst(right))[lessons.kept]
-    defect_from = _limit(honest, np.concatenate(bad), wish, share=1.0, spent=int(alarm.sum()))
-    real = len(defective) > 0
-    escaped = (bad[0] if real else bad[1]) < defect_from
-    promise = Promise(Rate.of(alarm | (honest >= defect_from)), Rate.of(escaped), wrong_part, real)
+    defect_from = _limit(honest, (real, made_up), wish, share=1.0, spent=int(alarm.sum()))
+    escaped = (real if len(real) else made_up) < defect_from
+    promise = Promise(
+        Rate.of(alarm | (honest >= defect_from), thresholds=2 if mismatch else 1),
+        Rate.of(escaped),
+        wrong_part,
+        real=len(real) > 0,
+    )
     far = float(own[kept_tiles].mean(axis=1).max()) + FAR
     decision = Decision(cvae, tolerances, defect, mismatch, far, tiles)
     return Taught(decision, Thresholds(defect=defect_from, mismatch=mismatch_from), promise, classifiers)
@@ -191,33 +205,28 @@ def _lessons(
     drawn: Floats,
     own: Floats,
     seed: int,
-    alignment: Alignment | None,
-    tiles: Tiles,
 ) -> Lessons:
     """`good`: the tiles of the `given` views, with their drawings and their own features. The rest as in `teach`."""
     rng = np.random.default_rng(seed)
-    chosen = _first(np.flatnonzero(kept), np.flatnonzero(~kept), MOST_GOOD // tiles.count, rng)
-    rows = (chosen[:, None] * tiles.count + np.arange(tiles.count)).reshape(-1)
+    tiles = measure.sight.tiles.count
+    chosen = _first(given.label, kept, MOST_GOOD // tiles, rng)
+    rows = (chosen[:, None] * tiles + np.arange(tiles)).reshape(-1)
     given, kept, good, drawn = given[chosen], kept[chosen], good[rows], drawn[rows]
-    kept_rows = np.flatnonzero(np.repeat(kept, tiles.count))
-    right = Lesson(with_latents(measure.cvae, own[rows], good.images), np.arange(len(rows)) // tiles.count)
+    kept_rows = np.flatnonzero(np.repeat(kept, tiles))
+    right = Lesson(with_latents(measure.cvae, own[rows], good.images), np.arange(len(rows)) // tiles)
 
-    found = measure(tiles.views(aligned(defective, defective.label, alignment)))
-    loudness = found[:, : own.shape[1]].mean(axis=1).reshape(-1, tiles.count)
-    loudest = np.arange(len(defective)) * tiles.count + loudness.argmax(axis=1) if len(defective) else []
-    defects = Lesson(found[np.asarray(loudest, np.int64)], len(given) + np.arange(len(defective)))
-    made_up = Lesson(found[:0], right.view[:0])
+    some = rng.permutation(len(defective))[:MOST_BAD]
+    defects = Lesson(measure.loudest(defective[some], defective.label[some]), len(given) + np.arange(len(some)))
+    made_up = Lesson(defects.rows[:0], defects.view[:0])
     if len(defective) < FEWEST_DEFECTS:
         features, base = _made_up(measure.cvae, good, drawn, kept_rows, rng)
-        made_up = Lesson(features, base // tiles.count)
+        made_up = Lesson(features, base // tiles)
     odd = rng.choice(kept_rows, size=max(FEWEST_STRANGE, (len(defects.rows) + len(made_up.rows)) // 5))
     odd_views = replace(good[odd], images=np.stack([strange(view, rng) for view in good.images[odd]]))
 
-    labels = measure.cvae.labels // tiles.count
-    asked, wrong_label = _wrong_questions(given.label, labels, MOST_WRONG // tiles.count, rng)
-    shown = aligned(given[asked], wrong_label, alignment)  # as the line will: onto the label that is expected
-    wrong = Lesson(measure(tiles.views(shown, wrong_label)), np.repeat(asked, tiles.count))
-    return Lessons(right, kept, defects, made_up, Lesson(measure(odd_views), odd // tiles.count), wrong)
+    asked, wrong_label = _wrong_questions(given.label, measure.cvae.labels // tiles, rng)
+    wrong = Lesson(measure.loudest(given[asked], wrong_label), asked)
+    return Lessons(right, kept, defects, made_up, Lesson(measure(odd_views), odd // tiles), wrong)
 
 
 def _fit(
@@ -236,31 +245,43 @@ def _fit(
 
 def remarks(promise: Promise, wish: Wish, share_kept: float) -> list[str]:
     """What the engineer should know of a promise before trusting it. `share_kept`: of the good views."""
-    found = []
-    asked = wish.max_false_alarm if wish.max_escape is None else wish.max_escape
-    if wish.max_escape is None:
-        rates, what = [(promise.false_alarm, "false alarms", "good")], "good"
-    else:
-        rates = [(promise.defect_escape, "escapes of defects", "defective")]
-        rates += [(promise.wrong_part_escape, "escapes of wrong parts", "good")] if promise.wrong_part_escape else []
-    for rate, words, what in rates:
-        if rate.high > asked:
-            needed = math.ceil(math.log(0.025) / math.log(1.0 - asked) / (share_kept if what == "good" else 1.0))
-            found.append(
-                f"not enough views to promise {100 * asked:g} % {words}: {rate.count} of {rate.total} went wrong while "
-                f"thresholds were set, so at worst {rate.high:.1%} (95 % sure); about {needed} {what} views could "
-                "promise it"
-            )
-    if wish.max_escape is not None and not promise.real:
+    escapes, stated = wish.max_escape is not None, wish.max_false_alarm if wish.max_escape is None else wish.max_escape
+    rates = [(promise.false_alarm, "false alarms", "good", share_kept)]
+    if escapes:
+        rates = [(promise.defect_escape, "escapes of defects", "defective", 1.0)]
+        if promise.wrong_part_escape is not None:
+            rates.append((promise.wrong_part_escape, "escapes of wrong parts", "good", share_kept))
+    # With fewer, not even a clean record bounds the rate at what is stated.
+    fewest = math.ceil(math.log(0.025) / math.log(1.0 - stated))
+    found = [
+        f"not enough views to promise {100 * stated:g} % {words}: {rate.count} of {rate.total} went wrong while "
+        f"thresholds were set, so at worst {rate.high:.1%} (95 % sure); about {math.ceil(fewest / share)} {what} views "
+        "could promise it"
+        for rate, words, what, share in rates
+        if rate.total < fewest
+    ]
+    if escapes and not promise.real:
         found.append("escapes were counted on made-up defects: how real ones escape is not known")
+    alarms = promise.false_alarm
+    if escapes and alarms.count > wish.max_false_alarm * alarms.total:
+        found.append(
+            f"so few escapes have their price: {alarms.count} of {alarms.total} good views that set the thresholds are "
+            f"NG; a larger --max-escape stops fewer"
+        )
     return found
 
 
-def _limit(good: Floats, bad: Floats, wish: Wish, *, share: float, spent: int = 0) -> float:
-    """A head's threshold. `share`: how much of the allowed false alarms it may use, beside those `spent` already."""
+def _limit(good: Floats, bad: tuple[Floats, ...], wish: Wish, *, share: float, spent: int = 0) -> float:
+    """A head's threshold, by kinds of `bad` scores of which the first counts most; some may be empty.
+
+    `share`: how much of the allowed false alarms it may use, beside those `spent` already.
+    """
+    kinds = [scores for scores in bad if len(scores)]
     if wish.max_escape is not None:  # the same rule seen from the other side
-        return 1.0 - threshold(1.0 - bad, 1.0 - good, int(wish.max_escape * len(bad)))
-    return threshold(good, bad, max(0, int(share * int(wish.max_false_alarm * len(good))) - spent))
+        # Made-up defects, some of which nobody could see, only where there is no real one.
+        return 1.0 - threshold(1.0 - kinds[0], 1.0 - good, int(wish.max_escape * len(kinds[0])))
+    allowed = max(0, int(share * int(wish.max_false_alarm * len(good))) - spent)
+    return min(threshold(good, scores, allowed) for scores in kinds)
 
 
 def _made_up(
@@ -292,36 +313,46 @@ def _made_up(
     return with_latents(cvae, found, images), base
 
 
-def _first(these: Labels, then: Labels, most: int, rng: np.random.Generator) -> Labels:
-    """Indices, in order: `these`, then as many of the others as may be; at random where not all may."""
-    return np.sort(np.concatenate([rng.permutation(these), rng.permutation(then)])[:most])
+def _first(label: Labels, kept: Mask, most: int, rng: np.random.Generator) -> Labels:
+    """Indices of at most about `most` views, in order: of each label alike, and its `kept` ones first.
+
+    At least three kept ones of each label, since no spread can be told from fewer.
+    """
+    place = np.zeros(len(label), np.int64)
+    for k in np.unique(label):
+        own = np.flatnonzero(label == k)
+        turn = rng.permutation(own)
+        place[turn[np.argsort(~kept[turn], kind="stable")]] = np.arange(len(own))
+    order = np.lexsort((place, ~kept))
+    return np.sort(order[: max(most, int((kept & (place < FEWEST_KEPT)).sum()))])
 
 
-def _wrong_questions(label: Labels, count: int, most: int, rng: np.random.Generator) -> tuple[Labels, Labels]:
-    """Which view to ask about, and under which wrong label: all of them, or `most` at random."""
+def _wrong_questions(label: Labels, count: int, rng: np.random.Generator) -> tuple[Labels, Labels]:
+    """Which view to ask about, and under which wrong label: all of them, or `MOST_BAD` at random."""
     rows = np.repeat(np.arange(len(label)), count - 1)
     wrong = (label[rows] + np.tile(np.arange(1, count), len(label))) % count
-    if len(rows) > most:
-        chosen = rng.choice(len(rows), most, replace=False)
+    if len(rows) > MOST_BAD:
+        chosen = rng.choice(len(rows), MOST_BAD, replace=False)
         rows, wrong = rows[chosen], wrong[chosen]
     return rows, wrong
 
 
 def draw(cvae: ConditionalVAE, images: Image, label: Labels) -> Floats:
-    """The drawings of `images` (uint8 [N, H, W, C]) under `label`, float32 [N, H, W, C], `CHUNK` at a time."""
-    parts = [
-        ops.convert_to_numpy(cvae.reconstruct(floats(images[at : at + CHUNK]), label[at : at + CHUNK]))
-        for at in range(0, len(images), CHUNK)
-    ]
-    return np.concatenate(parts) if parts else np.zeros((0, cvae.height, cvae.width, cvae.channels), np.float32)
+    """The drawings of `images` (uint8 [N, H, W, C]) under `label`, float32 [N, H, W, C], some at a time."""
+    found, step = np.zeros(images.shape, np.float32), at_once(images)
+    for at in range(0, len(images), step):
+        some = slice(at, at + step)
+        found[some] = ops.convert_to_numpy(cvae.reconstruct(floats(images[some]), label[some]))
+    return found
 
 
 def with_latents(cvae: ConditionalVAE, difference: Any, images: Image) -> Floats:
     """Features of the difference, float [N, F], joined by the latents of `images`, as the heads see them."""
-    latents = [
-        ops.convert_to_numpy(cvae.encode(floats(images[at : at + CHUNK]))[0]) for at in range(0, len(images), CHUNK)
-    ]
-    return np.asarray(with_latent(difference, np.concatenate(latents)), np.float32)
+    latents, step = np.zeros((len(images), cvae.latent), np.float32), at_once(images)
+    for at in range(0, len(images), step):
+        some = slice(at, at + step)
+        latents[some] = ops.convert_to_numpy(cvae.encode(floats(images[some]))[0])
+    return np.asarray(with_latent(difference, latents), np.float32)
 
 
 def floats(images: Image) -> Floats:

@@ -10,14 +10,17 @@ from typing import Any
 import numpy as np
 from keras import ops
 
+from edge_runtime.alignment import Alignment
 from edge_runtime.errors import DataSetError
 from edge_runtime.picture import ViewSpec
-from train.views import Labels, Views
+from train.views import Labels, Views, aligned
 
 Tensor = Any
 
 SMALLEST, LARGEST = 16, 512
 """Pixels a side that a tile may have."""
+MOST = 64
+"""Tiles of one view: each is a part of its own to the model, with tolerances of its own."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,8 @@ class Tiles:
 
     def size(self, view: ViewSpec) -> tuple[int, int]:
         """Height and width of a tile of `view`. Raises DataSetError where it cannot be cut, or a tile has no size."""
+        if self.count > MOST:
+            raise DataSetError(f"--tiles {self.rows}x{self.columns}", f"are {self.count}; name at most {MOST}")
         height, width = view.height // self.rows, view.width // self.columns
         if (height * self.rows, width * self.columns) != (view.height, view.width):
             raise DataSetError(
@@ -72,14 +77,24 @@ class Tiles:
         """The highest score of each view's tiles, [N · T] as [N]."""
         return score if self.count == 1 else ops.max(ops.reshape(score, (-1, self.count)), axis=1)
 
-    def views(self, views: Views, label: Labels | None = None) -> Views:
-        """Tiles as views; `label`, int64 [N], where another is expected than the views' own."""
-        if self.count == 1 or not len(views):
-            return views if label is None else replace(views, label=label)
-        images, places = self.cut(views.images, views.label if label is None else label)
-        each = np.repeat(np.arange(len(views)), self.count)
-        return replace(views[each], images=np.asarray(images, np.uint8), label=np.asarray(places, np.int64))
-
 
 WHOLE = Tiles()
 """A view that is not cut."""
+
+
+@dataclass(frozen=True)
+class Sight:
+    """How the model sees a view: brought onto its label's reference, where there is one, then cut."""
+
+    alignment: Alignment | None
+    tiles: Tiles
+
+    def views(self, views: Views, expected: Labels | None = None) -> Views:
+        """`views` as tiles; `expected`, int64 [N], where another label is asked of them than their own."""
+        label = views.label if expected is None else expected
+        shown = aligned(views, label, self.alignment)
+        if self.tiles.count == 1 or not len(views):
+            return replace(shown, label=label)
+        images, places = self.tiles.cut(shown.images, label)
+        each = np.repeat(np.arange(len(views)), self.tiles.count)
+        return replace(views[each], images=np.asarray(images, np.uint8), label=np.asarray(places, np.int64))

@@ -13,7 +13,8 @@ from tests.loose import pattern
 from train import cli as train_cli
 
 LABELS = ("A12", "B7")
-BOARDS = tuple(pattern(seed)[24:72, 16:80] for seed in (3, 4))
+BOARDS = tuple(pattern(3)[24:72, 16:80].copy() for _ in LABELS)
+BOARDS[1][24:, :32] = pattern(4)[48:72, 16:48]  # they differ in one of four tiles
 
 
 def views(board: Image, count: int, seed: int) -> Image:
@@ -63,7 +64,7 @@ def test_a_defect_in_one_tile_is_the_view_s(bundle: Bundle) -> None:
         assert sum(score >= limit for score in good) <= 2
 
 
-def test_another_part_is_told_by_any_of_its_tiles(bundle: Bundle) -> None:
+def test_another_part_is_told_by_the_one_tile_that_differs(bundle: Bundle) -> None:
     for label, board in enumerate(BOARDS):
         assert bundle.find(views(board, 1, 97)[0])[0] == LABELS[label]
 

@@ -173,7 +173,7 @@ def test_a_score_that_is_no_number_is_said_to_be_unsure(tmp_path: Path) -> None:
     rows = judged()
     rows.defect_score[:] = np.nan
     page = Page(write(tmp_path / "report.html", rows))
-    assert "32 of 32 rows have a score that is no number: NG unsure." in page.words
+    assert "32 of 32 questions end as NG unsure" in page.words
     assert "Of 8 good views 8 raise a false alarm" in page.words
     assert "No defective view is called OK." in page.words
 

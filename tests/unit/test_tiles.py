@@ -3,7 +3,7 @@ import pytest
 
 from edge_runtime.errors import DataSetError
 from edge_runtime.picture import ViewSpec
-from train.tiles import WHOLE, Tiles
+from train.tiles import WHOLE, Sight, Tiles
 from train.views import Views
 
 
@@ -33,17 +33,18 @@ def test_a_view_that_is_not_cut_is_left_as_it_is() -> None:
 
 def test_tiles_of_a_wrong_question_bear_the_wrong_label() -> None:
     views = Views(pictures(2, 32, 32, 1), np.array([0, 1]), np.array([False, True]), ("a", "b"), ("0", "1"))
-    cut = Tiles(2, 1).views(views, np.array([1, 0]))
+    cut = Sight(None, Tiles(2, 1)).views(views, np.array([1, 0]))
     assert cut.label.tolist() == [2, 3, 0, 1]
     assert cut.names == ("a", "a", "b", "b")
     assert cut.defective.tolist() == [False, False, True, True]
-    assert len(Tiles(2, 1).views(views[np.zeros(2, np.bool_)])) == 0
+    assert len(Sight(None, Tiles(2, 1)).views(views[np.zeros(2, np.bool_)])) == 0
 
 
 @pytest.mark.parametrize(
     ("tiles", "height", "width", "says"),
     [
         (Tiles(3, 1), 64, 64, "does not divide"),
+        (Tiles(9, 8), 4096, 4096, "at most 64"),
         (Tiles(8, 8), 64, 64, "tiles of 8 x 8 pixels"),
         (Tiles(1, 1), 1024, 512, "16 to 512 a side"),
     ],

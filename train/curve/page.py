@@ -63,7 +63,11 @@ def page(rows: Sequence[Row], common: Common, supply: Supply, *, missing: int) -
             ("views there are", f"at least {supply.good} good of each label, {supply.defects} defective in all"),
             ("view", f"{common.view.width}×{common.view.height} pixels"),
             ("seconds a training", ", ".join(f"{row.seconds:.0f}" for row in rows)),
-            *((name.replace("_", " "), value) for name, value in common.settings.items()),
+            *(
+                (name.replace("_", " "), value)
+                for name, value in common.settings.items()
+                if name != "tiles" and value is not None
+            ),
             *common.packages.items(),
         ],
     )
