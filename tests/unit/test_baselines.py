@@ -131,10 +131,8 @@ def test_a_simpler_method_that_wins_is_named_and_one_that_does_not_is_not() -> N
     assert len(beaten) == 2
     assert all("before trusting this run" in sentence for sentence in beaten), beaten
     best = against(compare(data, judged(data), 0))
-    assert [sentence.partition(";")[0] for sentence in best] == [
-        "On defects, no simpler method tells more",
-        "On wrong parts, no simpler method tells more",
-    ]
+    assert [sentence.partition(",")[0] for sentence in best] == ["On defects", "On wrong parts"]
+    assert all("no simpler method tells more" in s or "tells as much" in s for s in best), best
 
 
 def test_one_label_leaves_no_wrong_part_to_compare() -> None:

@@ -50,7 +50,8 @@ def test_a_batch_says_what_its_views_say_one_by_one(bundle_path: Path) -> None:
     together = bundle.session.run(["defect_score", "features"], {"image": views, "label": labels})
     for row in range(5):
         alone = bundle.inspect(views[row], int(labels[row]))
-        assert together[0][row] == pytest.approx(alone.defect_score, abs=1e-5)
+        # A matrix product adds up in another order in a batch; noise is far from all that was learnt.
+        assert together[0][row] == pytest.approx(alone.defect_score, abs=1e-4)
         np.testing.assert_allclose(together[1][row], alone.features, atol=1e-3)
 
 
