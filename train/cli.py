@@ -134,6 +134,7 @@ def tiles_of(arguments: argparse.Namespace) -> "Tiles":
 
 def main(argv: list[str] | None = None) -> int:
     """The command. Returns its exit status."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ended from outside, it clears up as on Ctrl-C
     argv = sys.argv[1:] if argv is None else argv
     if argv[:1] == ["curve"]:
         from train.curve.command import main as curve
@@ -141,7 +142,6 @@ def main(argv: list[str] | None = None) -> int:
         return curve(argv[1:])
     arguments = parser().parse_args(argv)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow's greeting is no news to the engineer
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ended from outside, it clears up as on Ctrl-C
     return guarded("kenpin-train", "train", lambda: train(arguments))
 
 
