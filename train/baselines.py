@@ -22,6 +22,7 @@ from train.difference import GREY_LEVEL, LOUDEST, Tolerances
 from train.heads import SOFTNESS, kernel
 from train.judged import Flags, Judged, auroc, auroc_interval
 from train.synthetic import spoil
+from train.teach import FEWEST_DEFECTS, floats
 from train.views import DataSet, Labels, Views, aligned, strata_choice
 
 Floats = npt.NDArray[np.floating]
@@ -40,8 +41,6 @@ MOST_NUMBERS = 48_000_000
 """Pixels times channels of good views that are learnt from, 200 MB: of larger data sets a share of each label's."""
 MOST_ROWS = 1000
 """Rows of each kind that teach an SVM: its time goes with the square."""
-FEWEST_DEFECTS = 20
-"""Fewer defective views than this are joined by made-up ones, as for kenpin's own heads."""
 ROWS = 1000
 """Rows an SVM is asked at once: its kernel holds each against every support vector."""
 FOLDS = 3
@@ -228,7 +227,7 @@ def _label_by_label(learn: Callable[[Floats], Score], good: Views, judged: Judge
 
 
 def _flat(images: Image) -> Floats:
-    return images.reshape(len(images), -1).astype(np.float32) / 255.0
+    return floats(images.reshape(len(images), -1))
 
 
 @dataclass(frozen=True)
@@ -241,7 +240,7 @@ class Undrawn:
     @classmethod
     def fit(cls, good: Views, labels: int) -> tuple[Self, npt.NDArray[np.float32]]:
         """From good views, at least two a label. Also returns their features, float32 [N, F], as `Tolerances` does."""
-        view = good.images.astype(np.float32) / 255.0
+        view = floats(good.images)
         mean = np.stack([view[good.label == label].mean(axis=0) for label in range(labels)])
         tolerances, features = Tolerances.fit(view, mean[good.label], good.label, labels, good.good)
         return cls(mean, tolerances), features
@@ -251,7 +250,7 @@ class Undrawn:
         found = [np.zeros((0, self.tolerances.centre.shape[1]), np.float32)]
         step = at_once(images)
         for at in range(0, len(images), step):
-            view, of = images[at : at + step].astype(np.float32) / 255.0, label[at : at + step]
+            view, of = floats(images[at : at + step]), label[at : at + step]
             found.append(np.asarray(self.tolerances.difference(view, self.mean[of], of)[1]))
         return np.concatenate(found)
 

@@ -80,7 +80,8 @@ def fit(data: DataSet, settings: Settings, callbacks: Sequence[keras.callbacks.C
     began = time.monotonic()
     keras.utils.set_random_seed(settings.seed)
     tiles = settings.tiles
-    tile = ViewSpec(**dict(zip(("height", "width"), tiles.size(data.spec), strict=True)), channels=data.spec.channels)
+    height, width = tiles.size(data.spec)
+    tile = ViewSpec(height=height, width=width, channels=data.spec.channels)
     given = data.train[data.train.good]
     alignment = Alignment.of(given.images, given.label, len(data.labels)) if settings.align else None
     sight = Sight(alignment, tiles)
