@@ -17,8 +17,7 @@ from threadpoolctl import threadpool_limits
 
 from edge_runtime.alignment import Alignment
 from edge_runtime.picture import Image
-from train.decision import at_once
-from train.difference import GREY_LEVEL, LOUDEST, Tolerances
+from train.difference import GREY_LEVEL, LOUDEST, Tolerances, at_once
 from train.heads import SOFTNESS, kernel
 from train.judged import Flags, Judged, auroc, auroc_interval
 from train.synthetic import spoil

@@ -8,7 +8,7 @@ from keras import ops
 
 from edge_runtime.picture import Image
 from train.cvae import ConditionalVAE
-from train.difference import Tolerances
+from train.difference import Tolerances, at_once
 from train.heads import Head
 from train.tiles import WHOLE, Tiles
 from train.views import Labels
@@ -19,13 +19,6 @@ STEEPNESS = 8.0
 """How fast a view that is louder than all good ones becomes surely not good."""
 FARTHEST = 3.0
 """Standard deviations of the latent's prior."""
-PIXELS = 128 * 128 * 128
-"""Pixels judged at once: enough to fill two cores; the difference takes some thirty times their memory."""
-
-
-def at_once(images: Image) -> int:
-    """How many of `images`, uint8 [N, H, W, C], to judge at once: at least one."""
-    return max(1, PIXELS // int(np.prod(images.shape[1:])))
 
 
 def with_latent(difference: Tensor, latent: Tensor) -> Tensor:

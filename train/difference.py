@@ -9,6 +9,7 @@ the *other* good views only (leave one out, in closed form), or few views would 
 """
 
 from dataclasses import dataclass
+from functools import reduce
 from typing import Any, Self
 
 import numpy as np
@@ -48,6 +49,15 @@ SMALLEST_STEP = 1e-3
 
 LOUDEST = 0.01
 """Share of a level's pixels that make its `top` feature: a small defect, not one noisy pixel."""
+
+
+PIXELS = 128 * 128 * 128
+"""Pixels judged at once: enough to fill two cores; the difference takes some thirty times their memory."""
+
+
+def at_once(views: npt.NDArray[Any]) -> int:
+    """How many of `views`, [N, H, W, C], to judge at once: at least one."""
+    return max(1, PIXELS // int(np.prod(views.shape[1:])))
 
 
 def compare(view: Tensor, drawn: Tensor) -> tuple[Tensor, ...]:
@@ -169,30 +179,27 @@ class Tolerances:
         well where a part jitters, but only those tell how loud a good view is.
         Also returns the views' own features, float32 [N, F], each measured against all other views only.
         """
-        ways: list[tuple[list[Floats], list[Floats]]] = []
-        raw = np.zeros((0, 0), np.float32)
-        for k in range(count):
-            own = label == k
-            levels = [_fit_level(np.asarray(level)) for level in compare(view[own], drawn[own])]
-            ways.append(([mean for mean, _, _ in levels], [spread for _, spread, _ in levels]))
-            mine = np.asarray(describe(tuple(level for _, _, level in levels), view[own], drawn[own]), np.float32)
-            raw = raw if raw.size else np.zeros((len(label), mine.shape[1]), np.float32)
-            raw[own] = mine
+        found = [_pixels(view, drawn, np.flatnonzero(label == k)) for k in range(count)]
+        raw = np.zeros((len(label), found[0][1].shape[1]), np.float32)
+        for k, (_, features) in enumerate(found):
+            raw[label == k] = features
         asked, of = raw[unseen], label[unseen]
-        fitted = [_leave_one_out(asked[of == k]) for k in range(count)]
-        centre = np.stack([each.mean for each in fitted])
-        overall = np.mean((asked - centre[of]) ** 2, axis=0)
-        scale = np.stack([_scale(each.variance, (of == k).sum(), overall) for k, each in enumerate(fitted)])
+        each = [_Moments.of(asked[of == k]) for k in range(count)]
+        squares = [moments.count * moments.variance for moments in each]
+        total = np.sum(squares, axis=0)
+        levels = list(zip(*(levels for levels, _ in found), strict=True))
         tolerances = cls(
-            tuple(np.stack(means) for means in zip(*(mean for mean, _ in ways), strict=True)),
-            tuple(np.stack(spreads) for spreads in zip(*(spread for _, spread in ways), strict=True)),
-            centre,
-            scale,
+            tuple(np.stack([of_label.mean for of_label in level]) for level in levels),
+            tuple(np.stack([of_label.spread for of_label in level]) for level in levels),
+            np.stack([moments.mean for moments in each]),
+            np.stack([_scale(moments.variance, moments.count, total / len(asked)) for moments in each]),
         )
         own = np.array(tolerances.standardise(raw, label), np.float32)
-        for k, each in enumerate(fitted):
-            steps = each.off / _scale(each.without, (of == k).sum() - 1, overall)
-            own[unseen & (label == k)] = np.arcsinh(steps)
+        for k, moments in enumerate(each):
+            rows = asked[of == k]
+            without = moments.without(rows)
+            overall = (total - squares[k] + (moments.count - 1) * without) / (len(asked) - 1)
+            own[unseen & (label == k)] = np.arcsinh(moments.off(rows) / _scale(without, moments.count - 1, overall))
         return tolerances, own
 
     def deviations(self, view: Tensor, drawn: Tensor, label: Tensor) -> tuple[Tensor, ...]:
@@ -215,31 +222,67 @@ class Tolerances:
 
 
 @dataclass(frozen=True)
-class _LeaveOneOut:
-    """Mean and variance of n rows, [...].
+class _Moments:
+    """Mean and variance of `count` rows, [...]; and, in closed form, those of all rows but one."""
 
-    Of each row, [n, ...]: its distance from the others' mean (`off`), and the others' variance (`without`).
-    """
-
+    count: int
     mean: Floats
     variance: Floats
-    off: Floats
-    without: Floats
+
+    @classmethod
+    def of(cls, rows: Floats) -> Self:
+        """Of rows, float [n, ...]."""
+        return cls(len(rows), rows.mean(axis=0), rows.var(axis=0))
+
+    def joined(self, other: Self) -> Self:
+        """Of both's rows together (Chan, Golub and LeVeque, 1979)."""
+        count = self.count + other.count
+        share = np.float32(other.count / count)
+        apart = other.mean - self.mean
+        between = (1 - share) * share * apart**2
+        return type(self)(
+            count, self.mean + share * apart, (1 - share) * self.variance + share * other.variance + between
+        )
+
+    def off(self, rows: Floats) -> Floats:
+        """Of each of the `rows`, [n, ...], the distance from the mean of the others."""
+        return np.asarray((rows - self.mean) * np.float32(self.count / (self.count - 1)), np.float32)
+
+    def without(self, rows: Floats) -> Floats:
+        """For each of the `rows`, [n, ...], the variance of the others: without it, squares sum to that much less."""
+        squares = self.count * self.variance - (rows - self.mean) * self.off(rows)
+        return np.asarray(np.maximum(squares, 0) / (self.count - 1), np.float32)
+
+    @property
+    def spread(self) -> Floats:
+        """The spread of pixels, [h, w, C]."""
+        return np.asarray(_spread(self.variance[None], self.count)[0])
+
+    def tolerated(self, rows: Floats) -> Floats:
+        """Each of the `rows`, [n, h, w, C], in the tolerances of the others."""
+        return np.asarray(self.off(rows) / _spread(self.without(rows), self.count - 1), np.float32)
 
 
-def _leave_one_out(rows: Floats) -> _LeaveOneOut:
-    """In closed form: without row i the mean moves by off_i / (n - 1), their squares sum to off_i² n / (n - 1) less."""
-    n = len(rows)
-    off = rows - rows.mean(axis=0)
-    variance = (off**2).mean(axis=0)
-    without = np.maximum(n * variance - off**2 * n / (n - 1), 0) / (n - 1)
-    return _LeaveOneOut(rows.mean(axis=0), variance, off * (n / (n - 1)), without)
+def _pixels(view: Floats, drawn: Floats, rows: Labels) -> tuple[list[_Moments], Floats]:
+    """How the views at `rows`, all of one label, differ from their drawings, a level each.
+
+    Also returns their features, float32 [n, F], each measured against the others only. Some views at a time, and all
+    of them twice: all residuals at once would not fit the memory.
+    """
+    step = at_once(view)
+    pieces = [rows[at : at + step] for at in range(0, len(rows), step)]
+    found = ([_Moments.of(level) for level in _residuals(view[some], drawn[some])] for some in pieces)
+    levels = reduce(lambda a, b: [x.joined(y) for x, y in zip(a, b, strict=True)], found)
+    features = []
+    for some in pieces:
+        residuals = zip(levels, _residuals(view[some], drawn[some]), strict=True)
+        deviations = tuple(level.tolerated(residual) for level, residual in residuals)
+        features.append(np.asarray(describe(deviations, view[some], drawn[some]), np.float32))
+    return levels, np.concatenate(features)
 
 
-def _fit_level(residual: Floats) -> tuple[Floats, Floats, Floats]:
-    """Mean and spread of one label's residuals, [h, w, C]; each residual in tolerances of the others, [n, h, w, C]."""
-    n, each = len(residual), _leave_one_out(residual)
-    return each.mean, _spread(each.variance[None], n)[0], each.off / _spread(each.without, n - 1)
+def _residuals(view: Floats, drawn: Floats) -> list[Floats]:
+    return [np.asarray(level) for level in compare(view, drawn)]
 
 
 def _scale(variance: Floats, views: int, overall: Floats) -> Floats:

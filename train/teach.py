@@ -18,8 +18,8 @@ from sklearn.calibration import CalibratedClassifierCV
 from edge_runtime.picture import Image
 from edge_runtime.verdict import Thresholds
 from train.cvae import ConditionalVAE
-from train.decision import Decision, at_once, with_latent
-from train.difference import Tolerances
+from train.decision import Decision, with_latent
+from train.difference import Tolerances, at_once
 from train.heads import Head, threshold
 from train.synthetic import spoil, strange
 from train.tiles import Sight

@@ -2,7 +2,8 @@ import cv2
 import numpy as np
 import pytest
 
-from train.difference import CAUSES, GREY_LEVEL, Tolerances, _fit_level, compare, explain
+from train import difference
+from train.difference import CAUSES, GREY_LEVEL, Tolerances, _Moments, compare, explain
 
 ALL = np.ones(200, np.bool_)
 """Every view is one that the CVAE was not fitted on."""
@@ -45,8 +46,28 @@ def test_leaving_one_out_in_closed_form_is_leaving_it_out() -> None:
     view, drawn, label = parts(6)
     others, _ = Tolerances.fit(view[1:], drawn[1:], label[1:], 1, ALL[:5])
     (by_hand,) = np.asarray(others.deviations(view[:1], drawn[:1], label[:1])[0])
-    _, _, deviations = _fit_level(np.asarray(compare(view, drawn)[0]))
-    np.testing.assert_allclose(deviations[0], by_hand, rtol=1e-3, atol=1e-3)
+    residuals = np.asarray(compare(view, drawn)[0])
+    left_out = _Moments.of(residuals).tolerated(residuals)
+    np.testing.assert_allclose(left_out[0], by_hand, rtol=1e-3, atol=1e-3)
+
+
+def test_features_of_the_views_that_set_them_vary_as_much_as_those_of_views_to_come() -> None:
+    """A view that enters the mean and spread of its own features lies nearer to the middle than any view to come."""
+    own, fresh = [], []
+    for seed in range(8):
+        tolerances, features = Tolerances.fit(*parts(6, seed=seed), 1, ALL[:6])
+        own.append(features)
+        fresh.append(np.asarray(tolerances.difference(*parts(50, seed=100 + seed))[1]))
+    assert np.concatenate(own).std() > 0.95 * np.concatenate(fresh).std()
+
+
+def test_views_taken_some_at_a_time_have_the_same_tolerances(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole, own = Tolerances.fit(*parts(40), 1, ALL[:40])
+    monkeypatch.setattr(difference, "PIXELS", 7 * 32 * 32)
+    pieces, own_by_pieces = Tolerances.fit(*parts(40), 1, ALL[:40])
+    np.testing.assert_allclose(own_by_pieces, own, rtol=1e-3, atol=1e-3)
+    np.testing.assert_allclose(pieces.spread[0], whole.spread[0], rtol=1e-4)
+    np.testing.assert_allclose(pieces.mean[0], whole.mean[0], atol=1e-6)
 
 
 def test_each_label_has_its_own_tolerance() -> None:
