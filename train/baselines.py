@@ -21,8 +21,8 @@ from train.difference import GREY_LEVEL, LOUDEST, Tolerances, at_once
 from train.heads import SOFTNESS, kernel
 from train.judged import Flags, Judged, auroc, auroc_interval
 from train.synthetic import spoil
-from train.teach import FEWEST_DEFECTS, floats
-from train.views import DataSet, Labels, Views, aligned, strata_choice
+from train.teach import floats, lacking
+from train.views import DataSet, Labels, Mask, Views, aligned, strata_choice
 
 Floats = npt.NDArray[np.floating]
 Score = Callable[[Floats], Floats]
@@ -264,8 +264,9 @@ def svm(good: Views, defective: Views, judged: Judged, labels: int, seed: int) -
     undrawn, right = Undrawn.fit(good, labels)
     asked = undrawn.features(judged.views, judged.expected)
     spoilt = undrawn.features(defective.images, defective.label)
-    if len(spoilt) < FEWEST_DEFECTS:
-        spoilt = np.concatenate([spoilt, _made_up(good, labels, rng)])
+    few = lacking(defective.label, labels)
+    if few.any():
+        spoilt = np.concatenate([spoilt, _made_up(good, few, rng)])
     right, spoilt = _some(right, rng), _some(spoilt, rng)
     defect = _margin(right, spoilt, asked)
     if labels == 1:
@@ -276,20 +277,22 @@ def svm(good: Views, defective: Views, judged: Judged, labels: int, seed: int) -
     return defect, _margin(np.concatenate([right, spoilt]), wrong, asked)
 
 
-def _made_up(good: Views, labels: int, rng: np.random.Generator) -> npt.NDArray[np.float32]:
-    """Features of a made-up defect on each good view, float32 [N, F], measured without the view it is made of.
+def _made_up(good: Views, wanted: Mask, rng: np.random.Generator) -> npt.NDArray[np.float32]:
+    """Features of a made-up defect on each good view of the labels that are `wanted` (bool [K]), float32 [M, F].
 
-    Tolerances that know a view find it quieter, even spoilt, than they find good views that they do not know.
+    Each is measured without the view it is made of:
+    tolerances that know a view find it quieter, even spoilt, than they find good views that they do not know.
     """
-    fold = np.zeros(len(good), np.int64)
+    labels, fold = len(wanted), np.zeros(len(good), np.int64)
     for label in range(labels):
         own = np.flatnonzero(good.label == label)
         fold[own] = np.arange(len(own)) % FOLDS
     found = []
     for held in range(FOLDS):
         undrawn, _ = Undrawn.fit(good[fold != held], labels)
-        base = good[fold == held]
-        found.append(undrawn.features(np.stack([spoil(view, rng) for view in base.images]), base.label))
+        base = good[(fold == held) & wanted[good.label]]
+        images = np.array([spoil(view, rng) for view in base.images], np.uint8).reshape(base.images.shape)
+        found.append(undrawn.features(images, base.label))
     return np.concatenate(found)
 
 

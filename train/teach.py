@@ -28,7 +28,7 @@ from train.views import Labels, Mask, Views
 Floats = npt.NDArray[np.float32]
 
 FEWEST_DEFECTS = 20
-"""Fewer defective training views than this are joined by made-up ones."""
+"""Fewer defective training views of a part than this are joined by made-up ones."""
 MADE_UP_FOLDS = 5
 MADE_UP = 60
 """How many made-up ones: one for each view kept from the CVAE, or this many where fewer are kept."""
@@ -218,8 +218,9 @@ def _lessons(
     some = rng.permutation(len(defective))[:MOST_BAD]
     defects = Lesson(measure.loudest(defective[some], defective.label[some]), len(given) + np.arange(len(some)))
     made_up = Lesson(defects.rows[:0], defects.view[:0])
-    if len(defective) < FEWEST_DEFECTS:
-        features, base = _made_up(measure.cvae, good, drawn, kept_rows, rng)
+    few = lacking(defective.label, measure.cvae.labels // tiles)
+    if few.any():
+        features, base = _made_up(measure.cvae, good, drawn, kept_rows, few[good.label // tiles], rng)
         made_up = Lesson(features, base // tiles)
     odd = rng.choice(kept_rows, size=max(FEWEST_STRANGE, (len(defects.rows) + len(made_up.rows)) // 5))
     odd_views = replace(good[odd], images=np.stack([strange(view, rng) for view in good.images[odd]]))
@@ -285,11 +286,11 @@ def _limit(good: Floats, bad: tuple[Floats, ...], wish: Wish, *, share: float, s
 
 
 def _made_up(
-    cvae: ConditionalVAE, good: Views, drawn: Floats, kept: Labels, rng: np.random.Generator
+    cvae: ConditionalVAE, good: Views, drawn: Floats, kept: Labels, wanted: Mask, rng: np.random.Generator
 ) -> tuple[Floats, Labels]:
     """Features of made-up defects, float32 [M, F], each measured by tolerances fitted without the view it is made of.
 
-    Also returns which of the `good` views that was, int64 [M]; only those at `kept` are.
+    Also returns which of the `good` views that was, int64 [M]: `wanted` ones, bool [N], among those at `kept`.
 
     Measured by tolerances that know that view, a defect would look better than a good view that they do not know.
     """
@@ -298,7 +299,8 @@ def _made_up(
     for k in range(cvae.labels):
         of_label = kept[good.label[kept] == k]
         fold[of_label] = np.arange(len(of_label)) % folds
-    base = kept[np.arange(max(len(kept), MADE_UP)) % len(kept)]
+    some = kept[wanted[kept]]
+    base = some[np.arange(max(len(some), MADE_UP)) % len(some)]
     images, label = np.stack([spoil(good.images[row], rng) for row in base]), good.label[base]
     spoilt = draw(cvae, images, label)
     found = np.zeros((0, 0), np.float32)
@@ -307,10 +309,19 @@ def _made_up(
         tolerances, _ = Tolerances.fit(
             floats(good.images[others]), drawn[others], good.label[others], cvae.labels, fold[others] >= 0
         )
-        some = np.asarray(tolerances.difference(floats(images[these]), spoilt[these], label[these])[1])
-        found = found if found.size else np.zeros((len(base), some.shape[1]), np.float32)
-        found[these] = some
+        features = np.asarray(tolerances.difference(floats(images[these]), spoilt[these], label[these])[1])
+        found = found if found.size else np.zeros((len(base), features.shape[1]), np.float32)
+        found[these] = features
     return with_latents(cvae, found, images), base
+
+
+def lacking(defects: Labels, labels: int) -> Mask:
+    """Which of the `labels` have too few defects of their own, bool [labels]; `defects`: the label of each.
+
+    Were only some parts taught defects, the heads would learn that of the others nothing is one: the latent says where
+    and in which light a part lies, and so also which.
+    """
+    return np.bincount(defects, minlength=labels) < FEWEST_DEFECTS
 
 
 def _first(label: Labels, kept: Mask, most: int, rng: np.random.Generator) -> Labels:

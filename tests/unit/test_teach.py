@@ -1,11 +1,33 @@
 """What thresholds promise, and when training says that it cannot."""
 
+from dataclasses import replace
+
+import keras
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from train.teach import Promise, Rate, Wish, _first, _limit, remarks
+from train import teach as lessons
+from train.cvae import ConditionalVAE
+from train.difference import Tolerances
+from train.teach import (
+    FEWEST_DEFECTS,
+    MADE_UP,
+    Promise,
+    Rate,
+    Wish,
+    _first,
+    _limit,
+    _made_up,
+    draw,
+    floats,
+    lacking,
+    remarks,
+    teach,
+)
+from train.tiles import WHOLE, Sight
+from train.views import Views
 
 ALARMS = Wish(0.02, None)
 
@@ -98,3 +120,43 @@ def test_no_more_escapes_than_stated_on_the_views_that_set_the_threshold(
 ) -> None:
     limit = _limit(good, (bad,), Wish(0.02, share), share=1.0)
     assert (bad < limit).sum() <= share * len(bad) or limit < 0.001
+
+
+def line_up(each: int) -> tuple[ConditionalVAE, Views]:
+    """Two labels with `each` noisy good views, and a CVAE that has learnt nothing yet."""
+    keras.utils.set_random_seed(0)
+    cvae = ConditionalVAE(height=16, width=16, channels=1, labels=2, latent=4, filters=4, seed=0)
+    count = 2 * each
+    images = np.random.default_rng(0).integers(80, 170, (count, 16, 16, 1), np.uint8)
+    names = tuple(f"view {number}" for number in range(count))
+    return cvae, Views(images, np.repeat(np.arange(2), each), np.zeros(count, np.bool_), names, names)
+
+
+def test_parts_without_enough_defects_of_their_own_are_lacking_some() -> None:
+    defects = np.repeat([0, 2], [FEWEST_DEFECTS, FEWEST_DEFECTS - 1])
+    assert lacking(defects, 4).tolist() == [False, True, True, True]
+
+
+def test_defects_are_made_up_for_the_parts_that_lack_them_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else the heads would learn which parts have defects at all."""
+    cvae, views = line_up(20)
+    spoilt = []
+    monkeypatch.setattr(lessons, "spoil", lambda view, _rng: spoilt.append(view.tobytes()) or 255 - view)
+    defective = replace(views, images=255 - views.images, defective=~views.defective)[np.arange(20)]
+    result = teach(cvae, views, np.arange(40) % 2 == 0, defective, ALARMS, 0, Sight(None, WHOLE))
+    assert set(spoilt) == {view.tobytes() for view in views.images[20::2]}, "of those kept, label 1's"
+    assert len(spoilt) == MADE_UP
+    assert result.promise.real, "the real ones are promised for, where there are any"
+
+
+def test_a_made_up_defect_is_measured_without_the_view_it_is_made_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Or a spoilt view would look better than a good one to come, and the head would learn defects upside down."""
+    monkeypatch.setattr(lessons, "spoil", lambda view, _rng: view)
+    cvae, views = line_up(6)
+    drawn, everything = draw(cvae, views.images, views.label), np.ones(12, np.bool_)
+    tolerances, own = Tolerances.fit(floats(views.images), drawn, views.label, 2, everything)
+    found, base = _made_up(cvae, views, drawn, np.arange(12), everything, np.random.default_rng(0))
+    known = np.asarray(tolerances.difference(floats(views.images), drawn, views.label)[1])
+    assert base[:12].tolist() == list(range(12))
+    loudness, known_loudness, honest = (rows[:12, : own.shape[1]].mean() for rows in (found, known, own))
+    assert abs(loudness - honest) < 0.5 * abs(known_loudness - honest), "unspoilt, it is as loud as any good view"
