@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from edge_runtime.console import guarded
+from edge_runtime.console import Parser, guarded
 
 EXAMPLES = """examples:
   kenpin-edge run station.toml
@@ -57,7 +57,7 @@ def _command(arguments: argparse.Namespace) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="kenpin-edge",
         description="Inspect parts on a production line with one ONNX bundle, and publish verdicts over MQTT 5.",
         epilog=EXAMPLES,

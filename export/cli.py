@@ -5,7 +5,7 @@ import os
 import sys
 from pathlib import Path
 
-from edge_runtime.console import guarded
+from edge_runtime.console import Parser, guarded
 
 DESCRIPTION = """\
 Write a run folder as one ONNX file, the bundle: the whole decision, from a view and the expected label to scores.
@@ -26,7 +26,7 @@ exit status: 0 written, 2 a mistake in what was asked or a bundle that does not 
 
 def parser() -> argparse.ArgumentParser:
     """The command's arguments."""
-    p = argparse.ArgumentParser(
+    p = Parser(
         "kenpin-export", description=DESCRIPTION, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     p.add_argument("run", metavar="RUN", type=Path, help="run folder written by kenpin-train")

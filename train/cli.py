@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edge_runtime.console import guarded
+from edge_runtime.console import Parser, guarded
 from edge_runtime.errors import RunError, UsageError
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ exit status: 0 trained, 2 a mistake in what was asked (one line says which), 130
 
 def parser() -> argparse.ArgumentParser:
     """The command's arguments."""
-    p = argparse.ArgumentParser(
+    p = Parser(
         "kenpin-train", description=DESCRIPTION, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     p.add_argument("dataset", metavar="DATASET", help="folder, or the name of a built-in data set")

@@ -9,7 +9,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edge_runtime.console import guarded
+from edge_runtime.console import Parser, guarded
 from train.cli import add_settings, settings_of, whole
 from train.curve.folder import Common, CurveFolder, Point, check
 
@@ -44,7 +44,7 @@ measured is kept)
 
 def parser() -> argparse.ArgumentParser:
     """The command's arguments."""
-    p = argparse.ArgumentParser(
+    p = Parser(
         "kenpin-train curve",
         description=DESCRIPTION,
         epilog=EXAMPLES,

@@ -1,0 +1,67 @@
+"""A command line that makes no sense is one line that says what to do, whichever of the commands it was meant for."""
+
+from collections.abc import Callable
+
+import pytest
+
+from edge_runtime import cli as edge
+from export import cli as export
+from train import cli as train
+
+Captured = pytest.CaptureFixture[str]
+
+
+def refused(captured: Captured, main: Callable[[list[str]], int], arguments: str) -> str:
+    """The one line that was said; nothing may have been printed."""
+    with pytest.raises(SystemExit) as ended:
+        main(arguments.split(" "))
+    assert ended.value.code == 2
+    out, err = captured.readouterr()
+    assert out == ""
+    (line,) = err.splitlines()
+    return line
+
+
+@pytest.mark.parametrize(
+    ("main", "arguments", "command"),
+    [
+        (train.main, "shapes", "kenpin-train"),
+        (train.main, "shapes --out run --size big", "kenpin-train"),
+        (train.main, "curve shapes --out curve --repeats 0", "kenpin-train curve"),
+        (export.main, "run", "kenpin-export"),
+        (edge.main, "fly", "kenpin-edge"),
+        (edge.main, "watch --port 0", "kenpin-edge watch"),
+        (edge.main, "watch two\nlines", "kenpin-edge watch"),
+    ],
+)
+def test_a_mistake_is_one_line_that_says_where_help_is(
+    main: Callable[[list[str]], int], arguments: str, command: str, capsys: Captured
+) -> None:
+    line = refused(capsys, main, arguments)
+    assert line.startswith(f"{command}: error: ")
+    assert line.endswith(f"; see {command} --help")
+
+
+@pytest.mark.parametrize(
+    ("main", "arguments", "hint"),
+    [
+        (train.main, "shapes --out run --max-flase-alarm 1%", "--max-flase-alarm (did you mean --max-false-alarm?)"),
+        (train.main, "shapes --otu=run", "--otu (did you mean --out?)"),
+        (train.main, "curve shapes --out curve --god 8", "--god (did you mean --good?)"),
+        (export.main, "run --out part.onnx --nmae part", "--nmae (did you mean --name?)"),
+        (edge.main, "watch --prot 1884", "--prot (did you mean --port?)"),
+    ],
+)
+def test_a_misspelt_option_is_told_the_nearest(
+    main: Callable[[list[str]], int], arguments: str, hint: str, capsys: Captured
+) -> None:
+    assert f"unknown option {hint}" in refused(capsys, main, arguments)
+
+
+def test_an_option_like_no_other_is_named_without_a_guess(capsys: Captured) -> None:
+    line = refused(capsys, train.main, "shapes --out run --bogus")
+    assert "unrecognized arguments: --bogus;" in line
+
+
+def test_the_beginning_of_an_option_is_not_called_misspelt(capsys: Captured) -> None:
+    assert "ambiguous option: --max" in refused(capsys, train.main, "shapes --out run --max 1%")
