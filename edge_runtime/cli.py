@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from edge_runtime.console import Parser, guarded
+from edge_runtime.console import Parser, guarded, version
 
 EXAMPLES = """examples:
   kenpin-edge run station.toml
@@ -63,6 +63,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    parser.add_argument("--version", action="version", version=version(), help="tell kenpin's version, and end")
     commands = parser.add_subparsers(dest="command", required=True, metavar="{run,score,watch}")
 
     run = commands.add_parser(

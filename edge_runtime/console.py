@@ -5,6 +5,8 @@ import difflib
 import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from importlib.metadata import PackageNotFoundError
+from importlib.metadata import version as installed
 from typing import Any, NoReturn
 
 from edge_runtime.errors import KenpinError, UsageError
@@ -42,6 +44,14 @@ class Parser(argparse.ArgumentParser):
             if not known and (near := difflib.get_close_matches(given, names, n=1)):
                 return f"unknown option --{given} (did you mean --{near[0]}?)"
         return ""
+
+
+def version() -> str:
+    """Which kenpin this is, for `--version`."""
+    try:
+        return f"kenpin {installed('kenpin')}"
+    except PackageNotFoundError:
+        return "kenpin, from a checkout that is not installed"
 
 
 def guarded(command: str, extra: str, work: Callable[[], int]) -> int:

@@ -5,7 +5,7 @@ import os
 import sys
 from pathlib import Path
 
-from edge_runtime.console import Parser, guarded
+from edge_runtime.console import Parser, guarded, version
 
 DESCRIPTION = """\
 Write a run folder as one ONNX file, the bundle: the whole decision, from a view and the expected label to scores.
@@ -34,12 +34,21 @@ def parser() -> argparse.ArgumentParser:
         "--out", metavar="FILE.onnx", type=Path, required=True, help="bundle to write; an older one is replaced"
     )
     p.add_argument("--name", type=_name, help="name of the bundle in every verdict (the data set's name)")
-    p.add_argument("--version", type=_name, default="1", help="version of the bundle in every verdict (%(default)s)")
+    p.add_argument(
+        "--version",
+        type=_name,
+        default="1",
+        help="version of the bundle in every verdict (%(default)s); alone, it tells kenpin's and ends",
+    )
     return p
 
 
 def main(argv: list[str] | None = None) -> int:
     """The command. Returns its exit status."""
+    argv = sys.argv[1:] if argv is None else argv
+    if argv == ["--version"]:  # only alone: beside a RUN its value was forgotten, which must not end as if exported
+        print(version())
+        return 0
     arguments = parser().parse_args(argv)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ["KERAS_BACKEND"] = "tensorflow"  # whatever trained it: the converter reads TensorFlow's graphs

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edge_runtime.console import Parser, guarded
+from edge_runtime.console import Parser, guarded, version
 from edge_runtime.errors import RunError, UsageError
 
 if TYPE_CHECKING:
@@ -56,6 +56,7 @@ def parser() -> argparse.ArgumentParser:
     p = Parser(
         "kenpin-train", description=DESCRIPTION, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    p.add_argument("--version", action="version", version=version(), help="tell kenpin's version, and end")
     p.add_argument("dataset", metavar="DATASET", help="folder, or the name of a built-in data set")
     p.add_argument("--out", metavar="RUN", type=Path, required=True, help="run folder to write; must not exist yet")
     p.add_argument("--overwrite", action="store_true", help="replace an older run folder at RUN")

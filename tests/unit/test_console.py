@@ -1,6 +1,10 @@
 """A command line that makes no sense is one line that says what to do, whichever of the commands it was meant for."""
 
+import subprocess
+import sys
 from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
 
 import pytest
 
@@ -8,6 +12,7 @@ from edge_runtime import cli as edge
 from export import cli as export
 from train import cli as train
 
+ROOT = Path(__file__).parents[2]
 Captured = pytest.CaptureFixture[str]
 
 
@@ -65,3 +70,14 @@ def test_an_option_like_no_other_is_named_without_a_guess(capsys: Captured) -> N
 
 def test_the_beginning_of_an_option_is_not_called_misspelt(capsys: Captured) -> None:
     assert "ambiguous option: --max" in refused(capsys, train.main, "shapes --out run --max 1%")
+
+
+@pytest.mark.parametrize("command", ["train.cli", "train.cli curve", "export.cli", "edge_runtime"])
+def test_every_command_tells_kenpins_version_in_one_line(command: str) -> None:
+    asked = [sys.executable, "-m", *command.split(), "--version"]
+    done = subprocess.run(asked, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"kenpin {version('kenpin')}\n", "")
+
+
+def test_an_export_whose_version_was_forgotten_does_not_end_as_if_it_were_done(capsys: Captured) -> None:
+    assert "argument --version: expected one argument" in refused(capsys, export.main, "run --out x.onnx --version")

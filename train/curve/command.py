@@ -9,7 +9,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edge_runtime.console import Parser, guarded
+from edge_runtime.console import Parser, guarded, version
 from train.cli import add_settings, settings_of, whole
 from train.curve.folder import Common, CurveFolder, Point, check
 
@@ -50,6 +50,7 @@ def parser() -> argparse.ArgumentParser:
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    p.add_argument("--version", action="version", version=version(), help="tell kenpin's version, and end")
     p.add_argument("dataset", metavar="DATASET", help="folder, or the name of a built-in data set")
     p.add_argument("--out", metavar="CURVE", type=Path, required=True, help="curve folder to write, or to go on with")
     p.add_argument(
