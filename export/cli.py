@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 from edge_runtime.console import Parser, guarded, version
+from edge_runtime.errors import RunError
 
 DESCRIPTION = """\
 Write a run folder as one ONNX file, the bundle: the whole decision, from a view and the expected label to scores.
@@ -57,6 +58,8 @@ def main(argv: list[str] | None = None) -> int:
 
 def run(arguments: argparse.Namespace) -> int:
     """Export, and say how well it agrees."""
+    if not arguments.run.is_dir():
+        raise RunError(arguments.run, "is no folder; name a run folder written by kenpin-train")
     print("loading TensorFlow …", file=sys.stderr)
     from export.bundle import export  # only now: --help should not wait seconds for it
 

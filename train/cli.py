@@ -148,6 +148,8 @@ def main(argv: list[str] | None = None) -> int:
 
 def train(arguments: argparse.Namespace) -> int:
     """Train, judge the held-out views, and put the run folder in its place only when all of it is written."""
+    from train import datasets
+
     out: Path = arguments.out
     if arguments.size is not None and arguments.size > LARGEST * max(arguments.tiles):
         raise UsageError(f"--size {arguments.size}: a tile has at most {LARGEST} pixels a side; add --tiles, as 2x2")
@@ -157,6 +159,7 @@ def train(arguments: argparse.Namespace) -> int:
         raise RunError(out, f"exists; {remedy}")
     if not out.absolute().parent.is_dir():
         raise RunError(out, "its parent folder does not exist; make it first")
+    datasets.check(arguments.dataset)
     try:  # now, since a folder that cannot be written should not cost a training
         draft = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.absolute().parent))
     except OSError as error:

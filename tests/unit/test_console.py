@@ -1,5 +1,6 @@
 """A command line that makes no sense is one line that says what to do, whichever of the commands it was meant for."""
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -81,3 +82,31 @@ def test_every_command_tells_kenpins_version_in_one_line(command: str) -> None:
 
 def test_an_export_whose_version_was_forgotten_does_not_end_as_if_it_were_done(capsys: Captured) -> None:
     assert "argument --version: expected one argument" in refused(capsys, export.main, "run --out x.onnx --version")
+
+
+@pytest.mark.parametrize(
+    ("module", "arguments", "said"),
+    [
+        ("train.cli", "nowhere --out run", "kenpin-train: nowhere: is no folder"),
+        ("train.cli", "empty --out run", "kenpin-train: empty: has no label folders"),
+        ("train.cli", "curve nowhere --out curve", "kenpin-train: nowhere: is no folder"),
+        ("export.cli", "nowhere --out part.onnx", "kenpin-export: nowhere: is no folder"),
+    ],
+)
+def test_what_is_not_there_is_told_before_tensorflow_is_loaded(
+    module: str, arguments: str, said: str, tmp_path: Path
+) -> None:
+    (tmp_path / "empty").mkdir()
+    code = (
+        f"import sys, {module} as command; status = command.main(sys.argv[1:])\n"
+        "print(status, [name for name in ('keras', 'tensorflow') if name in sys.modules])"
+    )
+    asked = [sys.executable, "-c", code, *arguments.split()]
+    path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
+    done = subprocess.run(
+        asked, cwd=tmp_path, env=os.environ | {"PYTHONPATH": path}, capture_output=True, text=True, check=False
+    )
+    assert done.stdout == "2 []\n"
+    (line,) = done.stderr.splitlines()
+    assert line.startswith(said)
+    assert [path.name for path in tmp_path.iterdir()] == ["empty"]

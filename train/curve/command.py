@@ -89,10 +89,12 @@ def main(argv: list[str]) -> int:
 
 def curve(arguments: argparse.Namespace) -> int:
     """Measure every point that is asked for and not there yet; show all that are there."""
+    from train import datasets
+
     check(arguments.out)
+    datasets.check(arguments.dataset)
     print("loading TensorFlow …", file=sys.stderr)
     # Only now: they take seconds to import, and neither --help nor a mistyped path should wait for them.
-    from train import datasets
     from train.curve.findings import answer, axes, pool
     from train.curve.points import Supply, points
     from train.progress import Bars

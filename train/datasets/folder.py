@@ -43,7 +43,7 @@ def load(
 
     Raises DataSetError where the layout is missing or too little is in it, PictureError where a picture can't be read.
     """
-    labels, files = _layout(root, built_in)
+    labels, files = layout(root, built_in)
     shapes = _look_at_all([path for _, _, _, path in files], report)
     spec = _spec(shapes, size, tiles)
     collected = {"train": Collected(), "test": Collected()}
@@ -69,7 +69,7 @@ def load(
     return DataSet(name, labels, spec, train, test, (*remarks, *remarks_on(labels, train, test)))
 
 
-def _layout(root: Path, built_in: tuple[str, ...]) -> tuple[tuple[str, ...], list[tuple[str, int, bool, Path]]]:
+def layout(root: Path, built_in: tuple[str, ...]) -> tuple[tuple[str, ...], list[tuple[str, int, bool, Path]]]:
     """The labels, and each picture's use, label and whether it is defective. DataSetError: no layout."""
     if not root.is_dir():
         named = f", or one of the built-in data sets: {', '.join(built_in)}" if built_in else ""
