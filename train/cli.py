@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edge_runtime.console import Parser, guarded, version
-from edge_runtime.errors import RunError, UsageError
+from edge_runtime.errors import RunError
 
 if TYPE_CHECKING:
     from train.fit import Settings
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from train.tiles import Tiles
     from train.views import DataSet
 
-LARGEST = 512
-"""Pixels a side of a tile, at most; `train.tiles` says so, too, but takes TensorFlow to import."""
 DESCRIPTION = """\
 Train on a data set and write a run folder: weights, figures, the files used, and report.html.
 
@@ -151,8 +149,6 @@ def train(arguments: argparse.Namespace) -> int:
     from train import datasets
 
     out: Path = arguments.out
-    if arguments.size is not None and arguments.size > LARGEST * max(arguments.tiles):
-        raise UsageError(f"--size {arguments.size}: a tile has at most {LARGEST} pixels a side; add --tiles, as 2x2")
     older_run = (out / "run.json").is_file()
     if out.exists() and not (arguments.overwrite and older_run):
         remedy = "name another, or add --overwrite to replace it" if older_run else "it is no run folder; name another"

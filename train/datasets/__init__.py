@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from edge_runtime.picture import ViewSpec
 from train.datasets import elpv, folder, shapes
 from train.tiles import WHOLE, Tiles
 from train.views import DataSet, Report
@@ -21,9 +22,11 @@ def check(name: str) -> None:
 def load(name: str, *, size: int | None, seed: int, report: Report, tiles: Tiles = WHOLE) -> DataSet:
     """The data set `name`: a built-in one's name, or a folder.
 
-    Raises DataSetError or PictureError, saying what to do.
+    Raises DataSetError, PictureError or UsageError, saying what to do.
     """
     if _is_built_in(name):
+        if size is not None:  # before so many large views are made
+            tiles.size(ViewSpec(height=size, width=size, channels=1))
         return BUILT_IN[name](size=size, seed=seed, report=report)
     return folder.load(Path(name), size=size, seed=seed, report=report, tiles=tiles, built_in=tuple(BUILT_IN))
 
