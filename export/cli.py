@@ -32,7 +32,7 @@ def parser() -> argparse.ArgumentParser:
     )
     p.add_argument("run", metavar="RUN", type=Path, help="run folder written by kenpin-train")
     p.add_argument(
-        "--out", metavar="FILE.onnx", type=Path, required=True, help="bundle to write; an older one is replaced"
+        "--out", metavar="FILE.onnx", type=_bundle, required=True, help="bundle to write; an older one is replaced"
     )
     p.add_argument("--name", type=_name, help="name of the bundle in every verdict (the data set's name)")
     p.add_argument(
@@ -71,6 +71,13 @@ def run(arguments: argparse.Namespace) -> int:
         f"scores within {gap:.1e} of what was trained, sha256 {bundle.sha256[:16]}"
     )
     return 0
+
+
+def _bundle(text: str) -> Path:
+    path = Path(text)
+    if path.suffix.lower() != ".onnx":
+        raise argparse.ArgumentTypeError(f"{text!r} does not end in .onnx; name a file, as part.onnx")
+    return path
 
 
 def _name(text: str) -> str:

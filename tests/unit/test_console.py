@@ -73,6 +73,12 @@ def test_the_beginning_of_an_option_is_not_called_misspelt(capsys: Captured) -> 
     assert "ambiguous option: --max" in refused(capsys, train.main, "shapes --out run --max 1%")
 
 
+@pytest.mark.parametrize("out", ["bad.txt", "part", "folder/", ".onnx"])
+def test_an_export_into_what_is_no_onnx_file_is_refused(out: str, capsys: Captured) -> None:
+    line = refused(capsys, export.main, f"run --out {out}")
+    assert f"argument --out: {out!r} does not end in .onnx; name a file, as part.onnx" in line
+
+
 @pytest.mark.parametrize("command", ["train.cli", "train.cli curve", "export.cli", "edge_runtime"])
 def test_every_command_tells_kenpins_version_in_one_line(command: str) -> None:
     asked = [sys.executable, "-m", *command.split(), "--version"]
