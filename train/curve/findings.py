@@ -76,13 +76,14 @@ def pool(measured: Sequence[Measured]) -> tuple[Row, ...]:
 
 
 def axes(rows: Sequence[Row], supply: Supply) -> list[Axis]:
-    """The axes that are more than the point which both share."""
+    """The axes that are more than the point which both share; of that alone, the one of good views."""
     found = []
     along_good = tuple(row for row in rows if row.defects == supply.defects)
     along_defects = tuple(row for row in rows if row.good == supply.good)
-    if len(along_good) > 1 or len(along_defects) < 2:
+    more_defects = any(row.defects != supply.defects for row in along_defects)
+    if any(row.good != supply.good for row in along_good) or not more_defects:
         found.append(Axis("good views a label", tuple(row.good for row in along_good), along_good))
-    if len(along_defects) > 1:
+    if more_defects:
         found.append(Axis("defective training views", tuple(row.defects for row in along_defects), along_defects))
     return [axis for axis in found if axis.rows]
 
