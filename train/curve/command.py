@@ -129,7 +129,7 @@ def curve(arguments: argparse.Namespace) -> int:
 
 def _measure(folder: CurveFolder, data: "DataSet", settings: "Settings", asked: Sequence[Point], bars: "Bars") -> None:
     """Measure the points of `asked` that `folder` lacks, and publish the curve after each."""
-    from train.curve.findings import brief
+    from train.curve.findings import brief, place
     from train.curve.page import publish
     from train.curve.points import Supply, measure
 
@@ -142,6 +142,8 @@ def _measure(folder: CurveFolder, data: "DataSet", settings: "Settings", asked: 
     report, epochs = bars.counter("points"), bars.epochs(settings.epochs, plain_steps=0)
     report(len(asked) - len(waiting), len(asked))
     publish(folder, supply, asked)
+    if waiting:  # a training may take an hour, and where no terminal shows a bar it says nothing until it is done
+        bars.say(f"training point {len(asked) - len(waiting) + 1} of {len(asked)}: {place(waiting[0])} …")
     began = time.monotonic()
     try:
         for done, point in enumerate(waiting, start=1):
