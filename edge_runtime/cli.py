@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from edge_runtime.console import guarded
+from edge_runtime.console import Parser, guarded, version
 
 EXAMPLES = """examples:
   kenpin-edge run station.toml
@@ -57,12 +57,13 @@ def _command(arguments: argparse.Namespace) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="kenpin-edge",
         description="Inspect parts on a production line with one ONNX bundle, and publish verdicts over MQTT 5.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    parser.add_argument("--version", action="version", version=version(), help="tell kenpin's version, and end")
     commands = parser.add_subparsers(dest="command", required=True, metavar="{run,score,watch}")
 
     run = commands.add_parser(

@@ -5,7 +5,8 @@ import os
 import sys
 from pathlib import Path
 
-from edge_runtime.console import guarded
+from edge_runtime.console import Parser, guarded, version
+from edge_runtime.errors import RunError
 
 DESCRIPTION = """\
 Write a run folder as one ONNX file, the bundle: the whole decision, from a view and the expected label to scores.
@@ -26,20 +27,29 @@ exit status: 0 written, 2 a mistake in what was asked or a bundle that does not 
 
 def parser() -> argparse.ArgumentParser:
     """The command's arguments."""
-    p = argparse.ArgumentParser(
+    p = Parser(
         "kenpin-export", description=DESCRIPTION, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     p.add_argument("run", metavar="RUN", type=Path, help="run folder written by kenpin-train")
     p.add_argument(
-        "--out", metavar="FILE.onnx", type=Path, required=True, help="bundle to write; an older one is replaced"
+        "--out", metavar="FILE.onnx", type=_bundle, required=True, help="bundle to write; an older one is replaced"
     )
     p.add_argument("--name", type=_name, help="name of the bundle in every verdict (the data set's name)")
-    p.add_argument("--version", type=_name, default="1", help="version of the bundle in every verdict (%(default)s)")
+    p.add_argument(
+        "--version",
+        type=_name,
+        default="1",
+        help="version of the bundle in every verdict (%(default)s); alone, it tells kenpin's and ends",
+    )
     return p
 
 
 def main(argv: list[str] | None = None) -> int:
     """The command. Returns its exit status."""
+    argv = sys.argv[1:] if argv is None else argv
+    if argv == ["--version"]:  # only alone: beside a RUN its value was forgotten, which must not end as if exported
+        print(version())
+        return 0
     arguments = parser().parse_args(argv)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ["KERAS_BACKEND"] = "tensorflow"  # whatever trained it: the converter reads TensorFlow's graphs
@@ -48,6 +58,8 @@ def main(argv: list[str] | None = None) -> int:
 
 def run(arguments: argparse.Namespace) -> int:
     """Export, and say how well it agrees."""
+    if not arguments.run.is_dir():
+        raise RunError(arguments.run, "is no folder; name a run folder written by kenpin-train")
     print("loading TensorFlow …", file=sys.stderr)
     from export.bundle import export  # only now: --help should not wait seconds for it
 
@@ -59,6 +71,13 @@ def run(arguments: argparse.Namespace) -> int:
         f"scores within {gap:.1e} of what was trained, sha256 {bundle.sha256[:16]}"
     )
     return 0
+
+
+def _bundle(text: str) -> Path:
+    path = Path(text)
+    if path.suffix.lower() != ".onnx":
+        raise argparse.ArgumentTypeError(f"{text!r} does not end in .onnx; name a file, as part.onnx")
+    return path
 
 
 def _name(text: str) -> str:

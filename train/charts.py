@@ -158,6 +158,8 @@ def counted(lines: Sequence[Line], *, x_label: str, share: bool) -> str:
             axes.set_xscale("symlog", base=2, linthresh=min(counts[1:], default=1))
         for line, style in zip(lines, ("-", "--"), strict=False):
             axes.fill_between(line.counts, line.low, line.high, color=line.colour, alpha=0.2, linewidth=0)
+            if len(line.counts) == 1:  # where a band has no width
+                axes.vlines(line.counts, line.low, line.high, color=line.colour, alpha=0.4)
             axes.plot(line.counts, line.middle, style, marker="o", color=line.colour, label=line.name)
         axes.set_xticks(counts, [str(count) for count in counts])
         axes.minorticks_off()

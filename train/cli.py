@@ -13,8 +13,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edge_runtime.console import guarded
-from edge_runtime.errors import RunError, UsageError
+from edge_runtime.console import Parser, guarded, version
+from edge_runtime.errors import RunError
 
 if TYPE_CHECKING:
     from train.fit import Settings
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from train.tiles import Tiles
     from train.views import DataSet
 
-LARGEST = 512
-"""Pixels a side of a tile, at most; `train.tiles` says so, too, but takes TensorFlow to import."""
 DESCRIPTION = """\
 Train on a data set and write a run folder: weights, figures, the files used, and report.html.
 
@@ -53,9 +51,10 @@ exit status: 0 trained, 2 a mistake in what was asked (one line says which), 130
 
 def parser() -> argparse.ArgumentParser:
     """The command's arguments."""
-    p = argparse.ArgumentParser(
+    p = Parser(
         "kenpin-train", description=DESCRIPTION, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    p.add_argument("--version", action="version", version=version(), help="tell kenpin's version, and end")
     p.add_argument("dataset", metavar="DATASET", help="folder, or the name of a built-in data set")
     p.add_argument("--out", metavar="RUN", type=Path, required=True, help="run folder to write; must not exist yet")
     p.add_argument("--overwrite", action="store_true", help="replace an older run folder at RUN")
@@ -147,15 +146,16 @@ def main(argv: list[str] | None = None) -> int:
 
 def train(arguments: argparse.Namespace) -> int:
     """Train, judge the held-out views, and put the run folder in its place only when all of it is written."""
+    from train import datasets
+
     out: Path = arguments.out
-    if arguments.size is not None and arguments.size > LARGEST * max(arguments.tiles):
-        raise UsageError(f"--size {arguments.size}: a tile has at most {LARGEST} pixels a side; add --tiles, as 2x2")
     older_run = (out / "run.json").is_file()
     if out.exists() and not (arguments.overwrite and older_run):
         remedy = "name another, or add --overwrite to replace it" if older_run else "it is no run folder; name another"
         raise RunError(out, f"exists; {remedy}")
     if not out.absolute().parent.is_dir():
         raise RunError(out, "its parent folder does not exist; make it first")
+    datasets.check(arguments.dataset)
     try:  # now, since a folder that cannot be written should not cost a training
         draft = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.absolute().parent))
     except OSError as error:

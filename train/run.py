@@ -147,8 +147,6 @@ def load(folder: Path) -> tuple[Run, Decision, HeldOut, dict[str, Any]]:
 
     Raises RunError where it is none, or a part is missing or damaged.
     """
-    if not folder.is_dir():
-        raise RunError(folder, "is no folder; name a run folder written by kenpin-train")
     try:
         run = Run.model_validate_json((folder / "run.json").read_bytes())
         arrays, kept = _read(folder / "decision.npz"), _read(folder / "held_out.npz")

@@ -2,13 +2,15 @@
 
 A defect of five pixels is lost in a view of a whole board, and a CVAE of a whole board does not fit a line PC. So the
 graph cuts its view, draws and judges all tiles as one batch, and says the worst; nobody outside it knows.
+
+Keras is imported where it cuts and joins: data sets are read by how views are cut, and a mistake in one should be told
+before the seconds that Keras takes.
 """
 
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from keras import ops
 
 from edge_runtime.alignment import Alignment
 from edge_runtime.errors import DataSetError
@@ -56,6 +58,8 @@ class Tiles:
 
     def cut(self, image: Tensor, label: Tensor) -> tuple[Tensor, Tensor]:
         """Views [N, H, W, C] and labels int [N] as tiles [N · T, h, w, C], a view's one after the other, and theirs."""
+        from keras import ops
+
         if self.count == 1:
             return image, label
         height, width, channels = image.shape[1:]
@@ -66,6 +70,8 @@ class Tiles:
 
     def join(self, tiles: Tensor) -> Tensor:
         """The inverse of `cut` for pictures: [N · T, h, w, C] as [N, H, W, C]."""
+        from keras import ops
+
         if self.count == 1:
             return tiles
         height, width, channels = tiles.shape[1:]
@@ -75,6 +81,8 @@ class Tiles:
 
     def worst(self, score: Tensor) -> Tensor:
         """The highest score of each view's tiles, [N · T] as [N]."""
+        from keras import ops
+
         return score if self.count == 1 else ops.max(ops.reshape(score, (-1, self.count)), axis=1)
 
 

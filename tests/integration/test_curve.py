@@ -33,6 +33,7 @@ def test_an_interrupted_curve_goes_on_where_it_stopped(tmp_path: Path, capsys: p
         printed, said = process.communicate(timeout=60)
     assert process.returncode == 130, said
     assert printed == ""
+    assert "training point 1 of 2: 8 good views a label, 96 defective, repeat 1 …" in said
     assert f"points kept in {out}: 1; the same command goes on from there" in said
     assert "Traceback" not in said
     (first,) = lines_of(out / "points.jsonl")
@@ -40,6 +41,7 @@ def test_an_interrupted_curve_goes_on_where_it_stopped(tmp_path: Path, capsys: p
     assert cli.main([*ASKED, "--out", str(out)]) == 0
     captured = capsys.readouterr()
     assert "1 of 2 points are there already" in captured.err
+    assert "training point 2 of 2: 16 good views a label" in captured.err
     assert "point 2 of 2: 16 good views a label, 96 defective, repeat 1: false alarms" in captured.err
     assert "AUROC of wrong parts" in captured.out
     assert "good views a label" in captured.out

@@ -233,6 +233,18 @@ def test_a_single_count_tells_nothing() -> None:
     assert "nothing can be told yet" in answer(along_good(measured(8)))[0]
 
 
+def test_a_single_count_of_defects_is_drawn(tmp_path: Path) -> None:
+    with CurveFolder(tmp_path, COMMON) as folder:
+        folder.append(measured(50, 5))
+        publish(folder, SUPPLY, sorted(folder.points))
+        (alone,) = axes(pool(folder.measured), SUPPLY)
+        assert (alone.name, alone.counts) == ("defective training views", (5,))
+        assert "nothing can be told yet" in answer(alone)[0]
+        assert (tmp_path / "curve.html").read_text().count('alt="escapes of defects against') == 1
+        folder.append(measured(8))
+        assert [axis.counts for axis in axes(pool(folder.measured), SUPPLY)] == [(8,), (5,)]
+
+
 def test_a_curve_without_defective_test_views_tells_the_rest(tmp_path: Path) -> None:
     some = []
     for one in (measured(8, alarms=60), measured(50, alarms=2), measured(50, 0, alarms=2)):

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from edge_runtime.errors import DataSetError, KenpinError, PictureError
+from train import cli
 from train.datasets import elpv, folder, load, shapes
 
 
@@ -40,6 +41,31 @@ def test_the_layout_is_read_with_defects_of_every_type(pictures: Path) -> None:
 def test_the_longer_side_follows_the_engineer_and_the_other_the_pictures(pictures: Path) -> None:
     spec = folder.load(pictures, size=90, seed=0, report=quiet).spec
     assert (spec.height, spec.width) == (60, 90)
+
+
+@pytest.mark.parametrize("command", [[], ["curve"]])
+def test_a_size_beyond_what_a_tile_may_have_is_refused_by_every_command(
+    pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], command: list[str]
+) -> None:
+    for data, tiles, said in (
+        (str(pictures), "1x2", "--size 1025: a tile has at most 512 pixels"),
+        ("shapes", "1x1", "tiles of 1025 x 1025 pixels"),
+    ):
+        asked = [data, "--out", str(tmp_path / "out"), "--size", "1025", "--tiles", tiles]
+        assert cli.main([*command, *asked]) == 2
+        assert said in capsys.readouterr().err.splitlines()[-1]
+        assert not (tmp_path / "out").exists()
+    assert folder.load(pictures, size=512, seed=0, report=quiet).spec.width == 512
+
+
+def test_pictures_that_are_enlarged_are_told_once_and_only_where_a_size_was_asked_for(pictures: Path) -> None:
+    write(pictures / "A12/train/good/large.png", 98, (80, 120))
+    remarks = folder.load(pictures, size=90, seed=0, report=quiet).remarks
+    assert [it for it in remarks if "enlarged" in it] == [
+        "34 of 35 pictures are smaller than --size 90; enlarged, they show no more"
+    ]
+    for size in (60, None):
+        assert not any("enlarged" in it for it in folder.load(pictures, size=size, seed=0, report=quiet).remarks)
 
 
 def test_one_colour_picture_makes_the_views_colour(pictures: Path) -> None:

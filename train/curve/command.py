@@ -9,7 +9,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edge_runtime.console import guarded
+from edge_runtime.console import Parser, guarded, version
 from train.cli import add_settings, settings_of, whole
 from train.curve.folder import Common, CurveFolder, Point, check
 
@@ -44,12 +44,13 @@ measured is kept)
 
 def parser() -> argparse.ArgumentParser:
     """The command's arguments."""
-    p = argparse.ArgumentParser(
+    p = Parser(
         "kenpin-train curve",
         description=DESCRIPTION,
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    p.add_argument("--version", action="version", version=version(), help="tell kenpin's version, and end")
     p.add_argument("dataset", metavar="DATASET", help="folder, or the name of a built-in data set")
     p.add_argument("--out", metavar="CURVE", type=Path, required=True, help="curve folder to write, or to go on with")
     p.add_argument(
@@ -88,10 +89,12 @@ def main(argv: list[str]) -> int:
 
 def curve(arguments: argparse.Namespace) -> int:
     """Measure every point that is asked for and not there yet; show all that are there."""
+    from train import datasets
+
     check(arguments.out)
+    datasets.check(arguments.dataset)
     print("loading TensorFlow …", file=sys.stderr)
     # Only now: they take seconds to import, and neither --help nor a mistyped path should wait for them.
-    from train import datasets
     from train.curve.findings import answer, axes, pool
     from train.curve.points import Supply, points
     from train.progress import Bars
@@ -126,7 +129,7 @@ def curve(arguments: argparse.Namespace) -> int:
 
 def _measure(folder: CurveFolder, data: "DataSet", settings: "Settings", asked: Sequence[Point], bars: "Bars") -> None:
     """Measure the points of `asked` that `folder` lacks, and publish the curve after each."""
-    from train.curve.findings import brief
+    from train.curve.findings import brief, place
     from train.curve.page import publish
     from train.curve.points import Supply, measure
 
@@ -139,6 +142,8 @@ def _measure(folder: CurveFolder, data: "DataSet", settings: "Settings", asked: 
     report, epochs = bars.counter("points"), bars.epochs(settings.epochs, plain_steps=0)
     report(len(asked) - len(waiting), len(asked))
     publish(folder, supply, asked)
+    if waiting:  # a training may take an hour, and where no terminal shows a bar it says nothing until it is done
+        bars.say(f"training point {len(asked) - len(waiting) + 1} of {len(asked)}: {place(waiting[0])} …")
     began = time.monotonic()
     try:
         for done, point in enumerate(waiting, start=1):

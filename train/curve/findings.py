@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
 
-from train.curve.folder import Measured
+from train.curve.folder import Measured, Point
 from train.curve.points import Supply
 from train.judged import wilson
 
@@ -76,13 +76,14 @@ def pool(measured: Sequence[Measured]) -> tuple[Row, ...]:
 
 
 def axes(rows: Sequence[Row], supply: Supply) -> list[Axis]:
-    """The axes that are more than the point which both share."""
+    """The axes that are more than the point which both share; of that alone, the one of good views."""
     found = []
     along_good = tuple(row for row in rows if row.defects == supply.defects)
     along_defects = tuple(row for row in rows if row.good == supply.good)
-    if len(along_good) > 1 or len(along_defects) < 2:
+    more_defects = any(row.defects != supply.defects for row in along_defects)
+    if any(row.good != supply.good for row in along_good) or not more_defects:
         found.append(Axis("good views a label", tuple(row.good for row in along_good), along_good))
-    if len(along_defects) > 1:
+    if more_defects:
         found.append(Axis("defective training views", tuple(row.defects for row in along_defects), along_defects))
     return [axis for axis in found if axis.rows]
 
@@ -139,14 +140,16 @@ def _from_to(axis: Axis, name: str) -> str:
     return f"{words}: {first.middle:.1%} with {axis.counts[0]}, {last.middle:.1%} with {axis.counts[-1]}, {said}."
 
 
+def place(point: Point) -> str:
+    """Which training a point is."""
+    return f"{point.good} good views a label, {point.defects} defective, repeat {point.repeat + 1}"
+
+
 def brief(measured: Measured) -> str:
     """A point in a line."""
     (row,) = pool([measured])
     found = [f"{words} {row.bands[name].middle:.1%}" for name, (_, words) in RATES.items() if name in row.bands]
-    return (
-        f"{row.good} good views a label, {row.defects} defective, repeat {measured.repeat + 1}: {', '.join(found)} "
-        f"({row.seconds:.0f} s)"
-    )
+    return f"{place(measured.point)}: {', '.join(found)} ({row.seconds:.0f} s)"
 
 
 HEADINGS = ("good a label", "defective", "repeats", *(words for _, words in RATES.values()), *AREAS.values())

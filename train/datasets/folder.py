@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from edge_runtime.errors import DataSetError, KenpinError, PictureError
+from edge_runtime.errors import DataSetError, KenpinError, PictureError, UsageError
 from edge_runtime.picture import ViewSpec, is_blank, pictures_in, printable, read_picture
 from train.tiles import LARGEST, SMALLEST, WHOLE, Tiles
 from train.views import Collected, DataSet, Report, Views, hold_out, remarks_on
@@ -41,11 +41,17 @@ def load(
 
     `size`: longer side of a view in pixels; None: the pictures' own, at most 128 a tile.
 
-    Raises DataSetError where the layout is missing or too little is in it, PictureError where a picture can't be read.
+    Raises DataSetError where the layout is missing or too little is in it, PictureError where a picture can't be read,
+    UsageError where `size` makes a tile too large.
     """
-    labels, files = _layout(root, built_in)
+    labels, files = layout(root, built_in)
     shapes = _look_at_all([path for _, _, _, path in files], report)
     spec = _spec(shapes, size, tiles)
+    remarks = []
+    if smaller := sum(max(shape[:2]) < (size or 0) for shape in shapes):
+        remarks.append(
+            f"{smaller} of {len(shapes)} pictures are smaller than --size {size}; enlarged, they show no more"
+        )
     collected = {"train": Collected(), "test": Collected()}
     for done, (use, label, bad, path) in enumerate(files):
         view = spec.view(read_picture(path))
@@ -54,7 +60,6 @@ def load(
         collected[use].add(view, label, bad, printable(str(path.relative_to(root))), path.read_bytes())
         report(len(files) + done + 1, 2 * len(files))
     train, test = collected["train"].views(spec), collected["test"].views(spec)
-    remarks = []
     if not len(test):
         train, test = hold_out(train, TEST_SHARE, seed)
         remarks.append(f"no test views: {len(test)} of the training views were held out instead")
@@ -69,7 +74,7 @@ def load(
     return DataSet(name, labels, spec, train, test, (*remarks, *remarks_on(labels, train, test)))
 
 
-def _layout(root: Path, built_in: tuple[str, ...]) -> tuple[tuple[str, ...], list[tuple[str, int, bool, Path]]]:
+def layout(root: Path, built_in: tuple[str, ...]) -> tuple[tuple[str, ...], list[tuple[str, int, bool, Path]]]:
     """The labels, and each picture's use, label and whether it is defective. DataSetError: no layout."""
     if not root.is_dir():
         named = f", or one of the built-in data sets: {', '.join(built_in)}" if built_in else ""
@@ -147,10 +152,17 @@ def _kinds(use: Path) -> list[Path]:
 
 
 def _spec(shapes: list[tuple[int, ...]], size: int | None, tiles: Tiles) -> ViewSpec:
-    """The pictures' median shape with a longer side of `size`, colour if any picture is; `tiles` divide it."""
+    """The pictures' median shape with a longer side of `size`, colour if any picture is; `tiles` divide it.
+
+    Raises UsageError where `size` makes a tile too large.
+    """
     height, width = np.median([shape[:2] for shape in shapes], axis=0)
-    most = LARGEST_DEFAULT * (tiles.rows if height >= width else tiles.columns)
-    scale = (size or min(most, max(round(height), round(width)))) / max(height, width)
+    along = tiles.rows if height >= width else tiles.columns
+    if size is not None and size > LARGEST * along:
+        raise UsageError(
+            f"--size {size}: a tile has at most {LARGEST} pixels a side; name a smaller one or more --tiles"
+        )
+    scale = (size or min(LARGEST_DEFAULT * along, max(round(height), round(width)))) / max(height, width)
     sides = [
         parts * int(np.clip(round(side * scale / parts), SMALLEST, LARGEST))
         for side, parts in ((height, tiles.rows), (width, tiles.columns))
