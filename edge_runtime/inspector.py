@@ -88,7 +88,11 @@ class Inspector:
         index = self.bundle.label_index(label)
         findings = self.bundle.inspect(view, index)
         defect, mismatch = _probability(findings.defect_score), _probability(findings.mismatch_score)
-        call, reason = decide(defect, mismatch, self.limits, unusual=not self.bundle.info.usual[index].holds(view))
+        unusual = self.bundle.info.usual[index].beyond(view)
+        call, reason = decide(defect, mismatch, self.limits, unusual=bool(unusual))
+        if unusual and reason is Reason.UNSURE:
+            how = ", ".join(unusual)
+            log.warning("region %s: NG/unsure: unlike the views %s was learnt from: %s", name, label, how)
         found, found_score = None, None
         if reason is Reason.WRONG_PART:
             found, found_score = self.bundle.find(view)
@@ -102,6 +106,7 @@ class Inspector:
             found_score=found_score,
             defect_score=None if math.isnan(defect) else defect,
             mismatch_score=None if math.isnan(mismatch) or self.limits.mismatch is None else mismatch,
+            unusual=unusual or None,
             box=box,
             peak=_peak(findings.difference, findings.origin, box),
         )

@@ -18,6 +18,9 @@ ROOM = 0.5
 LEAST_ROOM = (4.0, 2.0, 0.2)
 """The same in grey levels, for parts whose training views are all alike."""
 
+BEYOND = (("darker", "brighter"), ("lower_contrast", "higher_contrast"), ("blurrier", "sharper"))
+"""What a view is whose figure lies below the range, or above it; in the order of `quality`'s figures."""
+
 Three = tuple[float, float, float]
 
 
@@ -46,6 +49,14 @@ class Usual(BaseModel):
         room = np.maximum(ROOM * (high - low), LEAST_ROOM)
         return cls(low=tuple((low - room).tolist()), high=tuple((high + room).tolist()))
 
+    def beyond(self, view: Image) -> tuple[str, ...]:
+        """How `view`, uint8 [H, W, C], lies outside the range, as of `BEYOND`; empty where it lies in it."""
+        return tuple(
+            lower if x < a else higher
+            for (lower, higher), a, x, b in zip(BEYOND, self.low, quality(view), self.high, strict=True)
+            if not a <= x <= b
+        )
+
     def holds(self, view: Image) -> bool:
         """Whether `view`, uint8 [H, W, C], lies in the range."""
-        return all(a <= x <= b for a, x, b in zip(self.low, quality(view), self.high, strict=True))
+        return not self.beyond(view)

@@ -76,7 +76,8 @@ class RegionVerdict(_Wire):
     """What was decided of one region.
 
     `found`: for a wrong part, the label that fits, or "unknown". `found_score`: the probability that it is the label
-    that fits best, whether that is well enough or not. `box`: the region in the frame, x, y, width, height in
+    that fits best, whether that is well enough or not. `unusual`: how the view is unlike those that the part was learnt
+    from, as of `quality.BEYOND`; None where it is like them. `box`: the region in the frame, x, y, width, height in
     pixels. `peak`: where the difference is largest, x, y in pixels of the frame. Scores and peak are None where nothing
     was judged.
     """
@@ -89,6 +90,7 @@ class RegionVerdict(_Wire):
     found_score: Probability | None = None
     defect_score: Probability | None = None
     mismatch_score: Probability | None = None
+    unusual: tuple[str, ...] | None = None
     box: tuple[int, int, int, int]
     peak: tuple[int, int] | None = None
 

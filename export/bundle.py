@@ -1,7 +1,5 @@
 """Write a bundle: convert, check against what was trained, let the line's own loader prove it, then name it."""
 
-import os
-import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +10,7 @@ from edge_runtime.errors import BundleError
 from edge_runtime.picture import Image, ViewSpec
 from export.graph import describe, to_onnx
 from train.decision import Decision
+from train.draft import draft_of
 from train.run import HeldOut, Run, load
 
 AGREE_WITHIN = 1e-3
@@ -47,21 +46,18 @@ def export(run_folder: Path, out: Path, *, name: str | None, version: str) -> tu
     )
     describe(model, info.to_properties())
     try:
-        handle, place = tempfile.mkstemp(prefix=f".{out.name}.", suffix=".onnx", dir=out.absolute().parent)
+        with draft_of(out) as folder:
+            draft = folder / out.name
+            draft.write_bytes(model.SerializeToString(deterministic=True))
+            bundle = load_bundle(draft)
+            gap = disagreement(bundle, held_out)
+            if not gap <= AGREE_WITHIN:
+                why = f"its scores are up to {gap:.4f} from what was trained; train again"
+                raise BundleError(out, f"not written: {why}")
+            draft.replace(out)
     except OSError as error:
-        raise BundleError(out, f"cannot be written ({error.strerror}); name a file in a folder that exists") from error
-    os.close(handle)
-    draft = Path(place)
-    try:
-        draft.write_bytes(model.SerializeToString(deterministic=True))
-        bundle = load_bundle(draft)
-        gap = disagreement(bundle, held_out)
-        if not gap <= AGREE_WITHIN:
-            raise BundleError(out, f"not written: its scores are up to {gap:.4f} from what was trained; train again")
-        draft.chmod(0o644)  # a temporary file is its owner's alone
-        draft.replace(out)
-    finally:
-        draft.unlink(missing_ok=True)
+        why = f"cannot be written ({error.strerror or error}); name a file in a folder that exists"
+        raise BundleError(out, why) from error
     return bundle, gap
 
 

@@ -6,7 +6,6 @@ import re
 import shutil
 import signal
 import sys
-import tempfile
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from edge_runtime.console import Parser, guarded, version
 from edge_runtime.errors import RunError
+from train.draft import draft_of
 
 if TYPE_CHECKING:
     from train.fit import Settings
@@ -157,17 +157,15 @@ def train(arguments: argparse.Namespace) -> int:
         raise RunError(out, "its parent folder does not exist; make it first")
     datasets.check(arguments.dataset)
     try:  # now, since a folder that cannot be written should not cost a training
-        draft = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.absolute().parent))
+        with draft_of(out):
+            pass
     except OSError as error:
         raise RunError(out, f"cannot be written ({error.strerror}); name another") from error
-    try:
-        return _train_into(draft, arguments)
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
+    return _train(arguments)
 
 
-def _train_into(draft: Path, arguments: argparse.Namespace) -> int:
-    """Train and judge, write all of it into `draft`, and give that its name."""
+def _train(arguments: argparse.Namespace) -> int:
+    """Train and judge, write all of it into a draft, and give that its name."""
     out: Path = arguments.out
     print("loading TensorFlow …", file=sys.stderr)
     # Only now: they take seconds to import, and neither --help nor a mistyped path should wait for them.
@@ -199,22 +197,23 @@ def _train_into(draft: Path, arguments: argparse.Namespace) -> int:
         compared = baselines.compare(data, judged, settings.seed, fitted.alignment)
     figures = metrics(judged, fitted.thresholds)
     described = run.describe(data, fitted, settings, datetime.now(UTC).isoformat(timespec="seconds"))
-    run.save(draft, described, data, fitted, judged, figures | {"baselines": baselines.figures(compared)})
-    write_report(
-        draft / "report.html",
-        title=data.name,
-        labels=data.labels,
-        judged=judged,
-        history=fitted.history,
-        thresholds=fitted.thresholds,
-        facts=_facts(described, data, time.monotonic() - began),
-        compared=compared,
-        notes=fitted.remarks,
-    )
-    draft.chmod(0o755)  # a temporary folder is its owner's alone
-    if out.exists():
-        shutil.rmtree(out)
-    draft.rename(out)
+    with draft_of(out) as draft:
+        run.save(draft, described, data, fitted, judged, figures | {"baselines": baselines.figures(compared)})
+        write_report(
+            draft / "report.html",
+            title=data.name,
+            labels=data.labels,
+            judged=judged,
+            history=fitted.history,
+            thresholds=fitted.thresholds,
+            facts=_facts(described, data, time.monotonic() - began),
+            compared=compared,
+            notes=fitted.remarks,
+        )
+        draft.chmod(0o755)  # a temporary folder is its owner's alone
+        if out.exists():
+            shutil.rmtree(out)
+        draft.rename(out)
     for line in _found(figures):
         print(line)
     for words, rate in _promised(described):

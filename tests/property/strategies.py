@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 
 from hypothesis import strategies as st
 
+from edge_runtime.quality import BEYOND
 from edge_runtime.verdict import BundleRef, Call, Latency, Reason, RegionVerdict, Thresholds, Verdict
 
 probabilities = st.floats(0, 1)
@@ -22,6 +23,7 @@ regions = st.builds(
     found=st.none() | names,
     defect_score=st.none() | probabilities,
     mismatch_score=st.none() | probabilities,
+    unusual=st.none() | st.lists(st.sampled_from([word for pair in BEYOND for word in pair])).map(tuple),
     box=st.tuples(pixels, pixels, pixels, pixels),
     peak=st.none() | st.tuples(pixels, pixels),
 )

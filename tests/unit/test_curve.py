@@ -21,7 +21,13 @@ COMMON = Common(
     data="parts <b>",
     data_digest="ab" * 32,
     view=SPEC,
-    settings={"seed": 0, "max_false_alarm": 0.02, "max_escape": None},
+    settings={
+        "seed": 0,
+        "max_false_alarm": 0.02,
+        "max_escape": None,
+        "align": False,
+        "tiles": {"rows": 1, "columns": 1},
+    },
     packages={"keras": "3.12"},
 )
 
@@ -148,7 +154,10 @@ def test_a_damaged_line_in_the_middle_is_named_and_nothing_is_dropped(tmp_path: 
     [
         ({"data_digest": "cd" * 32}, r"is a curve of other pictures \(parts <b>, digest abababababababab\)"),
         ({"settings": COMMON.settings | {"seed": 1}}, "is a curve with seed 0, not 1"),
-        ({"settings": COMMON.settings | {"max_escape": 0.01}}, r"is a curve with max escape None, not 0\.01"),
+        ({"settings": COMMON.settings | {"max_escape": 0.01}}, r"is a curve without max escape, not with 0\.01;"),
+        ({"settings": COMMON.settings | {"max_false_alarm": None}}, r"with max false alarm 0\.02, not without;"),
+        ({"settings": COMMON.settings | {"align": True}}, "is a curve with align off, not on;"),
+        ({"settings": COMMON.settings | {"tiles": {"rows": 2, "columns": 3}}}, "with tiles 1x1, not 2x3;"),
         ({"view": ViewSpec(height=16, width=32, channels=1)}, "is a curve with view 16×16×1, not 32×16×1"),
         ({"packages": {"keras": "3.13"}}, r"is a curve with keras 3\.12, not 3\.13"),
     ],

@@ -1,7 +1,9 @@
 """What an inspector makes of frames and scores, with a real session over a bundle whose scores can be read."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
+import cv2
 import numpy as np
 import pytest
 
@@ -9,6 +11,7 @@ from edge_runtime.bundle import Bundle
 from edge_runtime.cameras import Frame
 from edge_runtime.inspector import Box, Inspector
 from edge_runtime.picture import Image
+from edge_runtime.quality import Usual
 from edge_runtime.station import Region
 from edge_runtime.verdict import Call, Reason, Thresholds, Verdict
 
@@ -68,6 +71,44 @@ def test_the_peak_is_told_in_pixels_of_the_frame(readable_bundle: Bundle, readab
     (region,) = judge(readable_bundle, pixels, box=(120, 40, 32, 32)).regions
     assert region.box == (120, 40, 32, 32)
     assert region.peak == (120 + 5 * 2 + 1, 40 + 9 * 2 + 1)
+
+
+@pytest.mark.parametrize(
+    ("light", "contrast", "blur", "unusual"),
+    [
+        (100, 20, 1.0, ()),
+        (90, 20, 1.0, ("darker",)),
+        (110, 20, 1.0, ("brighter",)),
+        (100, 10, 1.0, ("lower_contrast", "blurrier")),
+        (100, 30, 1.0, ("higher_contrast", "sharper")),
+        (100, 20, 2.0, ("blurrier",)),
+        (100, 20, 0.5, ("sharper",)),
+        (90, 30, 2.0, ("darker", "higher_contrast", "blurrier")),
+    ],
+)
+def test_a_view_unlike_those_learnt_from_says_how(
+    light: float, contrast: float, blur: float, unusual: tuple[str, ...]
+) -> None:
+    def view(light: float, contrast: float, blur: float) -> Image:
+        grey = cv2.GaussianBlur(np.random.default_rng(0).normal(size=(64, 64)), (0, 0), blur)
+        return np.asarray(np.clip(light + contrast * grey / grey.std(), 0, 255), np.uint8)[..., None]
+
+    usual = Usual.of(view(100, 20, 1.0)[None])
+    assert usual.beyond(view(light, contrast, blur)) == unusual
+    assert usual.holds(view(light, contrast, blur)) == (not unusual)
+
+
+def test_an_unusual_view_is_never_ok_and_its_verdict_and_the_log_say_how(
+    readable_bundle: Bundle, readable_view: View, caplog: pytest.LogCaptureFixture
+) -> None:
+    dark = Usual(low=(-1, -1, -1), high=(20, 1e6, 1e6))
+    strict = replace(readable_bundle, info=readable_bundle.info.model_copy(update={"usual": (dark,) * 3}))
+    (region,) = judge(strict, readable_view(20, 20, 180, 180)).regions
+    assert (region.verdict, region.reason, region.unusual) == (Call.NG, Reason.UNSURE, ("brighter",))
+    assert "region J4: NG/unsure: unlike the views A12 was learnt from: brighter" in caplog.text
+    (region,) = judge(strict, readable_view(180, 20, 180, 180)).regions
+    assert (region.reason, region.unusual) == (Reason.DEFECT, ("brighter",))
+    assert b"unusual" not in judge(readable_bundle, readable_view(20, 20, 180, 180)).to_json()
 
 
 @pytest.mark.parametrize("value", [0, 128, 255])

@@ -79,8 +79,20 @@ class Common(BaseModel):
         pairs: list[tuple[str, Any, Any]] = [("view", _size(self.view), _size(other.view))]
         for mine, its in ((self.settings, other.settings), (self.packages, other.packages)):
             pairs += [(name, mine.get(name), its.get(name)) for name in sorted(mine.keys() | its.keys())]
-        differing = [f"{name.replace('_', ' ')} {mine}, not {its}" for name, mine, its in pairs if mine != its]
-        return "with " + "; ".join(differing) if differing else ""
+        return "; ".join(_differing(name.replace("_", " "), mine, its) for name, mine, its in pairs if mine != its)
+
+
+def _differing(name: str, mine: Any, its: Any) -> str:
+    """What a setting is here and there, for a person: one may not be set, or a package not installed."""
+    if mine is None:
+        return f"without {name}, not with {_plain(its)}"
+    return f"with {name} {_plain(mine)}, not {'without' if its is None else _plain(its)}"
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    return "x".join(map(str, value.values())) if isinstance(value, dict) else str(value)  # tiles: rows x columns
 
 
 def _size(view: ViewSpec) -> str:
