@@ -38,7 +38,7 @@ ACROSS = np.array([[-1, 0, 1], [-2, 0, 2], [-1, 0, 1]], np.float32) / 8.0
 CURVATURE = np.array([[0, 1, 0], [1, -4, 1], [0, 1, 0]], np.float32)
 """Laplace's: what a change of focus adds or takes."""
 
-CAUSES = ("offset", "gain", "light across", "light down", "moved across", "moved down", "turned", "focus")
+CAUSES = ("offset", "light across", "light down", "gain", "moved across", "moved down", "focus", "turned")
 """What may differ between a view and its drawing without any fault of the part."""
 
 FAINTEST = 0.1 * GREY_LEVEL
@@ -60,54 +60,85 @@ def at_once(views: npt.NDArray[Any]) -> int:
     return max(1, PIXELS // int(np.prod(views.shape[1:])))
 
 
-def compare(view: Tensor, drawn: Tensor) -> tuple[Tensor, ...]:
-    """The residual of `view` and `drawn`, float [N, H, W, C], at scales from about one pixel up, each half the last.
+def compare(view: Tensor, drawn: Tensor) -> tuple[tuple[Tensor, ...], Tensor]:
+    """How `view` and `drawn`, float [N, H, W, C], differ: the residual at scales, and how alike they are as they came.
 
-    What `explain` takes away is the last of them: float [N, 1, 1, len(CAUSES)].
+    The residual is float [N, h, w, C], at scales from about one pixel up, each half the last; what `explain` takes away
+    is the last of them: float [N, 1, 1, len(CAUSES)]. The likeness, float [N, 2]: the mean squared error, and one minus
+    Pearson's correlation of the two pictures, which is blind to brightness and contrast; both not below a grey level.
     """
-    residual, amount = explain(view - drawn, drawn)
+    residual, amount, likeness = explain(view - drawn, drawn)
     levels = []
     while True:
         residual = _blurred(residual)
         levels.append(residual)
         residual = residual[:, ::2, ::2, :]
         if min(residual.shape[1:3]) < SMALLEST_LEVEL:
-            return *levels, ops.reshape(amount, (-1, 1, 1, len(CAUSES)))
+            return (*levels, ops.reshape(amount, (-1, 1, 1, len(CAUSES)))), likeness
 
 
-def explain(residual: Tensor, drawn: Tensor) -> tuple[Tensor, Tensor]:
+def explain(residual: Tensor, drawn: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Take from `residual` what light, focus and a small misplacement of the part explain of it.
 
-    `residual`, `drawn`: float [N, H, W, C]. Returns what is left, the same shape, and how much of each of `CAUSES` was
-    found, float [N, len(CAUSES)] in grey levels of 0..1, root mean square over the view.
+    `residual`, `drawn`: float [N, H, W, C]. Returns what is left, the same shape; how much of each of `CAUSES` was
+    found, float [N, len(CAUSES)] in grey levels of 0..1, root mean square over the view; and the likeness of view and
+    drawing, which follows from the same sums, as `compare` has it.
 
     Least squares against the drawing's own derivatives (Lucas and Kanade, IJCAI 1981, with gain, offset and slopes of
     light): eight numbers for a whole view cannot hide a defect, but a misplacement of half a pixel can.
     """
     height, width, channels = drawn.shape[1:]
+    rows = ops.concatenate([_causes(drawn), _planar(residual)], axis=1)
+    # The mean product of every two rows: all that the fit and the likeness need of the pixels.
+    products = ops.matmul(rows, ops.transpose(rows, (0, 2, 1))) / (height * width * channels)
+    count = len(CAUSES)
+    system = products[:, :count, :] + FAINTEST**2 * np.eye(count, count + 1, dtype=np.float32)
+    amount = _solve(system)
+    taken = ops.concatenate([-ops.transpose(amount, (0, 2, 1)), ops.ones_like(amount[:, :1, :])], axis=2)
+    left = ops.reshape(ops.matmul(taken, rows), (-1, channels, height, width))
+    power = ops.sum(system[:, :, :count] * np.eye(count, dtype=np.float32), axis=2)
+    return ops.transpose(left, (0, 2, 3, 1)), amount[:, :, 0] * ops.sqrt(power), _likeness(products)
+
+
+def _causes(drawn: Tensor) -> Tensor:
+    """What each of `CAUSES` would add to `drawn`, float [N, H, W, C], a pixel: float [N, len(CAUSES), C · H · W]."""
+    height, width, channels = drawn.shape[1:]
     y, x = (np.linspace(-1, 1, side, dtype=np.float32) for side in (height, width))
-    x, y = x.reshape(1, 1, -1, 1), y.reshape(1, -1, 1, 1)
+    x, y = (np.broadcast_to(each, (channels, height, width)).reshape(1, 1, -1) for each in (x[None, :], y[:, None]))
+    light = np.concatenate([np.ones_like(x), x, y], axis=1)
+    plain = _planar(drawn)
+    contrast = plain - ops.mean(plain, axis=2, keepdims=True)
     mirrored = ops.pad(drawn, [[0, 0], [1, 1], [1, 1], [0, 0]], mode="reflect")
-    across, down, curve = (_filtered(mirrored, kernel, "valid") for kernel in (ACROSS, ACROSS.T, CURVATURE))
-    one = ops.ones_like(drawn)
-    contrast = drawn - ops.mean(drawn, axis=(1, 2, 3), keepdims=True)
-    turned = x * width * down - y * height * across
-    pixels = height * width * channels
-    each = [one, contrast, x * one, y * one, across, down, turned, curve]
-    causes = ops.stack([ops.reshape(cause, (-1, pixels)) for cause in each], axis=1)
-    left = ops.reshape(residual, (-1, pixels, 1))
-    diagonal = np.eye(len(CAUSES), dtype=np.float32)
-    products = ops.matmul(causes, ops.transpose(causes, (0, 2, 1))) / pixels + FAINTEST**2 * diagonal
-    amount = _solve(products, ops.matmul(causes, left) / pixels)
-    left = left[:, :, 0] - ops.matmul(ops.transpose(amount, (0, 2, 1)), causes)[:, 0]
-    power = ops.sum(products * diagonal, axis=2)
-    return ops.reshape(left, (-1, height, width, channels)), amount[:, :, 0] * ops.sqrt(power)
+    derivatives = _filtered(mirrored, np.stack([ACROSS, ACROSS.T, CURVATURE], axis=2), "valid")
+    # Each channel's three derivatives follow each other; here each derivative's channels do.
+    derivatives = ops.reshape(ops.transpose(derivatives, (0, 3, 1, 2)), (-1, channels, 3, height * width))
+    derivatives = ops.reshape(ops.transpose(derivatives, (0, 2, 1, 3)), (-1, 3, channels * height * width))
+    across, down = derivatives[:, :1, :], derivatives[:, 1:2, :]
+    turned = (x * width) * down - (y * height) * across
+    return ops.concatenate([ops.zeros_like(contrast) + light, contrast, derivatives, turned], axis=1)
 
 
-def _solve(matrix: Tensor, right: Tensor) -> Tensor:
-    """The x of matrix · x = right, [N, P, 1], by Gauss and Jordan: ONNX has no operator for it."""
-    size = matrix.shape[1]
-    system = ops.concatenate([matrix, right], axis=2)
+def _planar(picture: Tensor) -> Tensor:
+    """A `picture`, float [N, H, W, C], as one row, a channel after the other: float [N, 1, C · H · W]."""
+    return ops.reshape(ops.transpose(picture, (0, 3, 1, 2)), (-1, 1, int(np.prod(picture.shape[1:]))))
+
+
+def _likeness(products: Tensor) -> Tensor:
+    """As `compare` has it, from the mean products of causes and, last, the residual: float [N, P + 1, P + 1].
+
+    The view is drawing plus residual, and both pictures' products less their means follow from the drawing's contrast.
+    """
+    offset, contrast, residual = CAUSES.index("offset"), CAUSES.index("gain"), len(CAUSES)
+    error = products[:, residual, residual]
+    both = products[:, contrast, contrast] + products[:, contrast, residual]
+    of_view = both + products[:, contrast, residual] + error - ops.square(products[:, offset, residual])
+    energy = ops.sqrt(ops.relu(of_view) * products[:, contrast, contrast])
+    return ops.stack([error + GREY_LEVEL**2, 1.0 + GREY_LEVEL - both / (energy + 1e-9)], axis=1)
+
+
+def _solve(system: Tensor) -> Tensor:
+    """The x, [N, P, 1], of a linear `system`, [N, P, P + 1], by Gauss and Jordan: ONNX has no operator for it."""
+    size = system.shape[1]
     for pivot in range(size):
         row = system[:, pivot : pivot + 1, :] / system[:, pivot : pivot + 1, pivot : pivot + 1]
         unit = np.eye(size, dtype=np.float32)[:, pivot].reshape(1, -1, 1)
@@ -119,43 +150,28 @@ def _blurred(picture: Tensor) -> Tensor:
     return _filtered(_filtered(picture, BLUR[:, None]), BLUR[None, :])
 
 
-def _filtered(picture: Tensor, kernel: Floats, padding: str = "same") -> Tensor:
-    """`picture`, float [N, H, W, C], under a `kernel`, [h, w]."""
-    each = np.tile(kernel[..., None, None], (1, 1, picture.shape[-1], 1))
+def _filtered(picture: Tensor, kernels: Floats, padding: str = "same") -> Tensor:
+    """`picture`, float [N, H, W, C], under each of M `kernels`, [h, w] or [h, w, M]: float [N, H, W, C · M]."""
+    each = np.repeat(kernels.reshape(*kernels.shape[:2], 1, -1), picture.shape[-1], axis=2)
     return ops.depthwise_conv(picture, each, padding=padding)
 
 
-def describe(deviations: tuple[Tensor, ...], view: Tensor, drawn: Tensor) -> Tensor:
+def describe(deviations: tuple[Tensor, ...], likeness: Tensor) -> Tensor:
     """What the SVM sees: float32 [N, F], each feature growing with the difference.
 
-    `deviations`: the pyramid in tolerances, float [N, h, w, C] each, and last the causes', [N, 1, 1, P]. `view`,
-    `drawn`: float [N, H, W, C] in 0..1.
+    `deviations`: the pyramid in tolerances, float [N, h, w, C] each, and last the causes', [N, 1, 1, P]. `likeness` of
+    view and drawing, float [N, 2].
     Logarithms, so that a difference twice as loud is one step further wherever it starts. Brighter or darker makes no
     difference: from the defects of some parts, a head would learn which of the two to look for, and miss the others'.
     """
     *levels, causes = deviations
-    features = []
+    loudness = []
     for level in levels:
         pixels = ops.reshape(level, (-1, int(np.prod(level.shape[1:]))))
         loud, _ = ops.top_k(ops.abs(pixels), max(1, int(LOUDEST * pixels.shape[1])))
-        features += [
-            ops.log(ops.mean(ops.square(pixels), axis=1) + 1e-6),
-            ops.log(ops.mean(loud, axis=1) + 1e-6),
-            ops.log(loud[:, 0] + 1e-6),
-        ]
-    features.append(ops.log(ops.mean(ops.square(view - drawn), axis=(1, 2, 3)) + GREY_LEVEL**2))
-    features.append(ops.log(1.0 + GREY_LEVEL - _likeness(view, drawn)))
-    each = ops.log(1.0 + ops.abs(ops.reshape(causes, (-1, len(CAUSES)))))
-    return ops.concatenate([ops.stack(features, axis=1), each], axis=1)
-
-
-def _likeness(view: Tensor, drawn: Tensor) -> Tensor:
-    """Pearson's correlation of the two pictures, float [N]: blind to brightness and contrast."""
-    axes = (1, 2, 3)
-    a = view - ops.mean(view, axis=axes, keepdims=True)
-    b = drawn - ops.mean(drawn, axis=axes, keepdims=True)
-    energy = ops.sqrt(ops.sum(a * a, axis=axes) * ops.sum(b * b, axis=axes))
-    return ops.sum(a * b, axis=axes) / (energy + 1e-6)
+        loudness += [ops.mean(ops.square(pixels), axis=1), ops.mean(loud, axis=1), loud[:, 0]]
+    amounts = 1.0 + ops.abs(ops.reshape(causes, (-1, len(CAUSES))))
+    return ops.log(ops.concatenate([ops.stack(loudness, axis=1) + 1e-6, likeness, amounts], axis=1))
 
 
 @dataclass(frozen=True)
@@ -202,11 +218,11 @@ class Tolerances:
             own[unseen & (label == k)] = np.arcsinh(moments.off(rows) / _scale(without, moments.count - 1, overall))
         return tolerances, own
 
-    def deviations(self, view: Tensor, drawn: Tensor, label: Tensor) -> tuple[Tensor, ...]:
-        """The difference at every level in tolerances: float [N, h, w, C] each."""
+    def deviations(self, levels: tuple[Tensor, ...], label: Tensor) -> tuple[Tensor, ...]:
+        """The residual at every level, float [N, h, w, C] each, in tolerances."""
         return tuple(
             (level - ops.take(mean, label, axis=0)) / ops.take(spread, label, axis=0)
-            for level, mean, spread in zip(compare(view, drawn), self.mean, self.spread, strict=True)
+            for level, mean, spread in zip(levels, self.mean, self.spread, strict=True)
         )
 
     def standardise(self, features: Tensor, label: Tensor) -> Tensor:
@@ -216,8 +232,9 @@ class Tolerances:
 
     def difference(self, view: Tensor, drawn: Tensor, label: Tensor) -> tuple[Tensor, Tensor]:
         """The map, float32 [N, H, W] in tolerances at the finest scale, and the features, float32 [N, F]."""
-        deviations = self.deviations(view, drawn, label)
-        features = self.standardise(describe(deviations, view, drawn), label)
+        levels, likeness = compare(view, drawn)
+        deviations = self.deviations(levels, label)
+        features = self.standardise(describe(deviations, likeness), label)
         return ops.max(ops.abs(deviations[0]), axis=-1), features
 
 
@@ -271,18 +288,14 @@ def _pixels(view: Floats, drawn: Floats, rows: Labels) -> tuple[list[_Moments], 
     """
     step = at_once(view)
     pieces = [rows[at : at + step] for at in range(0, len(rows), step)]
-    found = ([_Moments.of(level) for level in _residuals(view[some], drawn[some])] for some in pieces)
+    found = ([_Moments.of(np.asarray(level)) for level in compare(view[some], drawn[some])[0]] for some in pieces)
     levels = reduce(lambda a, b: [x.joined(y) for x, y in zip(a, b, strict=True)], found)
     features = []
     for some in pieces:
-        residuals = zip(levels, _residuals(view[some], drawn[some]), strict=True)
-        deviations = tuple(level.tolerated(residual) for level, residual in residuals)
-        features.append(np.asarray(describe(deviations, view[some], drawn[some]), np.float32))
+        residuals, likeness = compare(view[some], drawn[some])
+        deviations = (level.tolerated(np.asarray(rest)) for level, rest in zip(levels, residuals, strict=True))
+        features.append(np.asarray(describe(tuple(deviations), likeness), np.float32))
     return levels, np.concatenate(features)
-
-
-def _residuals(view: Floats, drawn: Floats) -> list[Floats]:
-    return [np.asarray(level) for level in compare(view, drawn)]
 
 
 def _scale(variance: Floats, views: int, overall: Floats) -> Floats:

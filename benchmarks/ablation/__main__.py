@@ -56,12 +56,13 @@ def no_explanation() -> Any:
     """Light, focus and misplacement stay in the residual."""
     from keras import ops
 
-    from train.difference import CAUSES
+    from train.difference import explain
 
-    return patch(
-        "train.difference.explain",
-        lambda residual, drawn: (residual, ops.zeros((drawn.shape[0], len(CAUSES)), "float32")),
-    )
+    def nothing(residual: Any, drawn: Any) -> tuple[Any, Any, Any]:
+        _, amount, likeness = explain(residual, drawn)
+        return residual, ops.zeros_like(amount), likeness
+
+    return patch("train.difference.explain", nothing)
 
 
 def no_latent() -> Any:

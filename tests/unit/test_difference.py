@@ -45,8 +45,8 @@ def test_a_view_is_measured_against_the_other_views_only() -> None:
 def test_leaving_one_out_in_closed_form_is_leaving_it_out() -> None:
     view, drawn, label = parts(6)
     others, _ = Tolerances.fit(view[1:], drawn[1:], label[1:], 1, ALL[:5])
-    (by_hand,) = np.asarray(others.deviations(view[:1], drawn[:1], label[:1])[0])
-    residuals = np.asarray(compare(view, drawn)[0])
+    (by_hand,) = np.asarray(others.deviations(compare(view[:1], drawn[:1])[0], label[:1])[0])
+    residuals = np.asarray(compare(view, drawn)[0][0])
     left_out = _Moments.of(residuals).tolerated(residuals)
     np.testing.assert_allclose(left_out[0], by_hand, rtol=1e-3, atol=1e-3)
 
@@ -119,21 +119,21 @@ def test_light_and_a_small_misplacement_are_explained_and_a_defect_is_not(channe
     drawn = texture(channels)
     slope = np.linspace(-0.05, 0.05, 48, dtype=np.float32).reshape(1, 1, 48, 1)
     good = 0.9 * moved(drawn, 0.5, -0.3) + 0.04 + slope
-    left, _ = (np.asarray(each) for each in explain(good - drawn, drawn))
+    left, *_ = (np.asarray(each) for each in explain(good - drawn, drawn))
     assert (left**2).mean() < 0.02 * ((good - drawn) ** 2).mean()
     bad = good.copy()
     bad[0, 20:23, 30:33] += 0.2
-    left, _ = (np.asarray(each) for each in explain(bad - drawn, drawn))
+    left, *_ = (np.asarray(each) for each in explain(bad - drawn, drawn))
     assert np.unravel_index(np.abs(left[0]).max(axis=2).argmax(), (48, 48))[0] in (20, 21, 22)
     assert left[0, 20:23, 30:33].mean() > 0.17
 
 
 def test_what_was_explained_is_told_by_cause() -> None:
     drawn = texture()
-    _, amount = explain(moved(drawn, 0.5, 0) - drawn, drawn)
+    _, amount, _ = explain(moved(drawn, 0.5, 0) - drawn, drawn)
     found = dict(zip(CAUSES, np.asarray(amount)[0], strict=True))
     assert max(found, key=lambda cause: abs(found[cause])) == "moved across"
-    _, amount = explain(np.full_like(drawn, 0.1), drawn)
+    _, amount, _ = explain(np.full_like(drawn, 0.1), drawn)
     found = dict(zip(CAUSES, np.asarray(amount)[0], strict=True))
     assert found["offset"] == pytest.approx(0.1, abs=GREY_LEVEL)
 
@@ -150,12 +150,22 @@ def test_a_part_in_another_brightness_is_not_explained_away_unheard() -> None:
 def test_another_colour_of_the_same_brightness_stays_in_the_difference() -> None:
     drawn = texture(3)
     red = drawn + np.array([-0.1, 0.0, 0.1], np.float32)
-    left, _ = explain(red - drawn, drawn)
+    left, *_ = explain(red - drawn, drawn)
     assert np.abs(np.asarray(left)).mean() > 0.05
 
 
 def test_a_flat_drawing_is_explained_without_a_number_that_is_none() -> None:
     flat = np.full((1, 16, 16, 1), 0.5, np.float32)
-    left, amount = explain(texture()[:, :16, :16] - flat, flat)
+    left, amount, _ = explain(texture()[:, :16, :16] - flat, flat)
     assert np.isfinite(np.asarray(left)).all()
     assert np.isfinite(np.asarray(amount)).all()
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_likeness_is_squared_error_and_correlation(channels: int) -> None:
+    drawn = texture(channels)
+    view = 0.8 * moved(drawn, 2, 1) + 0.1
+    _, likeness = compare(view, drawn)
+    error, unlike = np.asarray(likeness)[0]
+    assert error == pytest.approx(((view - drawn) ** 2).mean() + GREY_LEVEL**2, rel=1e-4)
+    assert unlike == pytest.approx(1 + GREY_LEVEL - np.corrcoef(view.ravel(), drawn.ravel())[0, 1], rel=1e-3)
