@@ -6,6 +6,7 @@
 import base64
 import hashlib
 import json
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,6 +40,10 @@ SCORE_TOLERANCE = 1e-3
 """How far a score may be from what was trained: it moves no verdict that was not a coin's toss."""
 FEATURE_TOLERANCE = 0.02
 """The same for features, which have units of a good view's spread."""
+
+WEIGHTS_ELSEWHERE = "session.model_external_initializers_file_folder_path"
+"""Where the engine looks for weights that a model names but does not hold; else it would be the working folder. We let
+it look where nothing can be: the bundle is one file, and its SHA-256 and signature must cover all that runs."""
 
 Floats = npt.NDArray[np.float32]
 
@@ -224,6 +229,7 @@ def load_bundle(path: Path) -> Bundle:
         raise BundleError(path, f"cannot be read ({error.strerror}); name a file written by kenpin-export") from error
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4  # what is wrong with a file is our one line, not the engine's and ours
+    options.add_session_config_entry(WEIGHTS_ELSEWHERE, os.devnull)
     try:
         session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # the engine raises a dozen unrelated types of its own, some of them plain RuntimeError
