@@ -1,16 +1,18 @@
 """Write a bundle: convert, check against what was trained, let the line's own loader prove it, then name it."""
 
-import os
-import tempfile
 from pathlib import Path
 
 import numpy as np
 import onnx
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from edge_runtime.bundle import Bundle, BundleInfo, Golden, load_bundle
 from edge_runtime.errors import BundleError
 from edge_runtime.picture import Image, ViewSpec
+from edge_runtime.trust import signature_path
+from export.draft import drafted
 from export.graph import describe, to_onnx
+from export.signing import signature
 from train.decision import Decision
 from train.run import HeldOut, Run, load
 
@@ -21,12 +23,14 @@ MOST_GOLDEN_LABELS = 8
 STANDARD_DOMAINS = {"", "ai.onnx"}
 
 
-def export(run_folder: Path, out: Path, *, name: str | None, version: str) -> tuple[Bundle, float]:
+def export(
+    run_folder: Path, out: Path, *, name: str | None, version: str, key: Ed25519PrivateKey | None = None
+) -> tuple[Bundle, float]:
     """Write the run in `run_folder` as the bundle `out`; `name` is the data set's where None.
 
-    Returns the bundle as the line would load it, and the largest gap of a score on the held-out views.
-    Raises RunError for a run that cannot be read, BundleError where the bundle does not say what was trained; then
-    nothing is left at `out` that was not there before.
+    Its signature, where `key` signs it, is written beside it. Returns the bundle as the line would load it, and the
+    largest gap of a score on the held-out views. Raises RunError for a run that cannot be read, BundleError where the
+    bundle does not say what was trained; then nothing is left that was not there before.
     """
     if out.is_dir():
         raise BundleError(out, "is a folder; name a file, as part.onnx")
@@ -46,22 +50,16 @@ def export(run_folder: Path, out: Path, *, name: str | None, version: str) -> tu
         alignment=run.alignment,
     )
     describe(model, info.to_properties())
-    try:
-        handle, place = tempfile.mkstemp(prefix=f".{out.name}.", suffix=".onnx", dir=out.absolute().parent)
-    except OSError as error:
-        raise BundleError(out, f"cannot be written ({error.strerror}); name a file in a folder that exists") from error
-    os.close(handle)
-    draft = Path(place)
-    try:
-        draft.write_bytes(model.SerializeToString(deterministic=True))
+    data = model.SerializeToString(deterministic=True)
+    with drafted(out) as draft:
+        draft.write_bytes(data)
         bundle = load_bundle(draft)
         gap = disagreement(bundle, held_out)
         if not gap <= AGREE_WITHIN:
             raise BundleError(out, f"not written: its scores are up to {gap:.4f} from what was trained; train again")
-        draft.chmod(0o644)  # a temporary file is its owner's alone
-        draft.replace(out)
-    finally:
-        draft.unlink(missing_ok=True)
+        if key is not None:
+            with drafted(signature_path(out)) as signed:  # named before the bundle, which is never seen without it
+                signed.write_bytes(signature(data, key))
     return bundle, gap
 
 

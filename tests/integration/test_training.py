@@ -15,6 +15,7 @@ import pytest
 
 from edge_runtime.bundle import load_bundle
 from export import cli as export_cli
+from export.signing import keygen
 from train import cli as train_cli
 from train.datasets import shapes
 from train.run import load
@@ -180,6 +181,19 @@ def test_an_export_that_does_not_agree_with_what_was_trained_is_not_written(
     line = refused(capsys, export_cli.main, other, "--out", tmp_path / "x.onnx")
     assert "not written: its scores are up to 0.002" in line
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
+
+
+def test_an_export_with_a_key_is_signed_at_once(
+    run_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    key, pub, _ = keygen(tmp_path / "plant")
+    out = tmp_path / "part.onnx"
+    assert export_cli.main([str(run_folder), "--out", str(out), "--key", str(key)]) == 0
+    assert ", signed, " in capsys.readouterr().out
+    load_bundle(out, [pub])
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "plant.key", "plant.pub", "part.onnx", "part.onnx.sig",
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize("name", ["decision.npz", "held_out.npz", "model.weights.h5", "run.json"])
