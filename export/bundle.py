@@ -7,9 +7,10 @@ import onnx
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from edge_runtime.bundle import Bundle, BundleInfo, Golden, load_bundle
-from edge_runtime.errors import BundleError
+from edge_runtime.errors import BundleError, RunError
 from edge_runtime.picture import Image, ViewSpec
 from edge_runtime.trust import signature_path
+from export.bill import bill, bill_path
 from export.draft import drafted
 from export.graph import describe, to_onnx
 from export.signing import signature
@@ -28,9 +29,9 @@ def export(
 ) -> tuple[Bundle, float]:
     """Write the run in `run_folder` as the bundle `out`; `name` is the data set's where None.
 
-    Its signature, where `key` signs it, is written beside it. Returns the bundle as the line would load it, and the
-    largest gap of a score on the held-out views. Raises RunError for a run that cannot be read, BundleError where the
-    bundle does not say what was trained; then nothing is left that was not there before.
+    Its bill, and its signature where `key` signs it, are written beside it. Returns the bundle as the line would load
+    it, and the largest gap of a score on the held-out views. Raises RunError for a run that cannot be read, BundleError
+    where the bundle does not say what was trained; then nothing is left that was not there before.
     """
     if out.is_dir():
         raise BundleError(out, "is a folder; name a file, as part.onnx")
@@ -57,9 +58,14 @@ def export(
         gap = disagreement(bundle, held_out)
         if not gap <= AGREE_WITHIN:
             raise BundleError(out, f"not written: its scores are up to {gap:.4f} from what was trained; train again")
-        if key is not None:
-            with drafted(signature_path(out)) as signed:  # named before the bundle, which is never seen without it
-                signed.write_bytes(signature(data, key))
+        with drafted(bill_path(out)) as drawn_up:  # named before the bundle, which is never seen without them
+            try:
+                drawn_up.write_bytes(bill(bundle))
+            except ValueError as error:
+                raise RunError(run_folder / "run.json", "tells no time of its training; train again") from error
+            if key is not None:
+                with drafted(signature_path(out)) as signed:
+                    signed.write_bytes(signature(data, key))
     return bundle, gap
 
 

@@ -15,6 +15,7 @@ Write a run folder as one ONNX file, the bundle: the whole decision, from a view
 
 Before the file gets its name it must agree, within 0.001 on every score, with what Keras and scikit-learn said of the
 held-out views, and reproduce its golden vectors under ONNX Runtime as the line will. One that does not is not written.
+Beside it goes its bill, FILE.cdx.json: what trained it, as CycloneDX.
 
 `kenpin-export keygen`, `sign` and `verify` make keys, sign a bundle, and check its signature; see the --help of each.
 (A run folder of one of these names is ./keygen.)
