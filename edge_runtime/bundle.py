@@ -1,12 +1,15 @@
 """The bundle: one ONNX file that holds the whole decision, what it says of itself, and the session that runs it.
 
-`docs/format.md` states the format. `load_bundle` is its one reader, used on the line and by `export` on its draft.
+`docs/format.md` states the format. `load_bundle` is its one reader, used on the line and by `export` on its draft;
+`trust` says who may have written it.
 """
 
 import base64
 import hashlib
 import json
+import os
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Self
@@ -39,6 +42,10 @@ SCORE_TOLERANCE = 1e-3
 """How far a score may be from what was trained: it moves no verdict that was not a coin's toss."""
 FEATURE_TOLERANCE = 0.02
 """The same for features, which have units of a good view's spread."""
+
+WEIGHTS_ELSEWHERE = "session.model_external_initializers_file_folder_path"
+"""Where the engine looks for weights that a model names but does not hold; else it would be the working folder. We let
+it look where nothing can be: the bundle is one file, and its SHA-256 and signature must cover all that runs."""
 
 Floats = npt.NDArray[np.float32]
 
@@ -212,18 +219,38 @@ class Bundle:
         return alignment.align(view, label) if alignment is not None else (view, np.eye(2, 3))
 
 
-def load_bundle(path: Path) -> Bundle:
+def load_bundle(path: Path, trusted_keys: Sequence[Path] = ()) -> Bundle:
     """Open the ONNX file `path`, and let it prove itself on its golden vectors.
 
-    Raises BundleError, saying what to do, where the file is missing, is no ONNX, is another's ONNX, does not keep the
-    contract, or does not say of a golden view what the training box said. NaN disagrees, too.
+    `trusted_keys`: files of the public keys one of which must have signed it; where there are none, anyone may have
+    written it. Raises BundleError, saying what to do, where the file cannot be read, is not signed by one of them, or
+    is none that `open_bundle` takes, and KeyFileError for a key that cannot be used.
     """
+    data = read_bundle(path)
+    if trusted_keys:
+        from edge_runtime import trust  # only now: who names no keys need not wait for cryptography
+
+        trust.check(path, data, trusted_keys)
+    return open_bundle(path, data)
+
+
+def read_bundle(path: Path) -> bytes:
+    """The content of `path`. Raises BundleError where it cannot be read."""
     try:
-        data = path.read_bytes()
+        return path.read_bytes()
     except OSError as error:
         raise BundleError(path, f"cannot be read ({error.strerror}); name a file written by kenpin-export") from error
+
+
+def open_bundle(path: Path, data: bytes) -> Bundle:
+    """A bundle from `data`, the content of `path`, which is not read again: what was checked is what runs.
+
+    Raises BundleError, saying what to do, where it is no ONNX, is another's ONNX, does not keep the contract, or does
+    not say of a golden view what the training box said. NaN disagrees, too.
+    """
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4  # what is wrong with a file is our one line, not the engine's and ours
+    options.add_session_config_entry(WEIGHTS_ELSEWHERE, os.devnull)
     try:
         session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # the engine raises a dozen unrelated types of its own, some of them plain RuntimeError

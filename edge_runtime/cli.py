@@ -39,7 +39,7 @@ def _command(arguments: argparse.Namespace) -> int:
         case "score":
             from edge_runtime.score import score
 
-            score(arguments.bundle, arguments.images, arguments.label)
+            score(arguments.bundle, arguments.images, arguments.label, arguments.trust)
         case "watch":
             from edge_runtime.watch import Wishes, watch
 
@@ -85,6 +85,14 @@ def _parser() -> argparse.ArgumentParser:
     score.add_argument("bundle", type=Path, metavar="FILE.onnx", help="a bundle written by kenpin-export")
     score.add_argument("images", type=Path, nargs="+", metavar="IMAGE", help="PNG, JPEG, BMP or TIFF; seen whole")
     score.add_argument("--label", required=True, metavar="L", help="the part label that is expected in each")
+    score.add_argument(
+        "--trust",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="KEY.pub",
+        help="judge only with a bundle that this key signed (kenpin-export sign); again for each other key that may",
+    )
 
     watch = commands.add_parser(
         "watch",

@@ -28,11 +28,12 @@ HASTE_S = 2.0
 def run(path: Path) -> None:
     """Inspect as the station file `path` says, until the source ends or SIGTERM or SIGINT comes.
 
-    Raises StationError, BundleError, CameraError, RecipeError or OutboxError where it cannot start or go on, and
-    BrokerError where a replay has ended and verdicts could not be delivered; they stay in the outbox for the next run.
+    Raises StationError, BundleError, KeyFileError, CameraError, RecipeError or OutboxError where it cannot start or go
+    on, and BrokerError where a replay has ended and verdicts could not be delivered; they stay in the outbox for the
+    next run.
     """
     station = Station.read(path)
-    bundle = load_bundle(station.bundle)
+    bundle = load_bundle(station.bundle, station.trusted_keys or ())
     station.check_against(bundle.info)
     limits = station.limits(bundle.info.thresholds)
     inspector = Inspector(bundle, station.region, limits, station.site, station.line, station.station)
@@ -48,6 +49,10 @@ def run(path: Path) -> None:
         with Broker(station, outbox, {"set-label": set_label(recipe)}, facts) as broker:
             name = f"{bundle.info.name}-{bundle.info.version}"
             log.info("%s inspects with %s, expecting %s", station.station, name, dict(recipe.labels()))
+            if station.trusted_keys:
+                log.info("%s is signed by a trusted key", station.bundle)
+            else:
+                log.info("%s is not checked for a signature: the station file names no trusted_keys", station.bundle)
             count = 0
             try:
                 while frame := camera.grab():

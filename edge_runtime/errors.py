@@ -6,6 +6,7 @@ KenpinError
 ├── DataSetError     a data set that cannot be trained on
 ├── RunError         a run folder that is missing, half-written or another's
 ├── BundleError      a bundle that must not inspect
+├── KeyFileError     a key that cannot sign or be trusted
 ├── StationError     a STATION.toml with mistakes, all of them
 ├── CameraError      a camera that cannot be opened
 ├── RecipeError      a label or region that a recipe cannot take
@@ -50,7 +51,11 @@ class RunError(_FileError):
 
 
 class BundleError(_FileError):
-    """A bundle that must not inspect: no ONNX, another's ONNX, damaged, or not what was trained."""
+    """A bundle that must not inspect: no ONNX, another's ONNX, damaged, not what was trained, or not to be trusted."""
+
+
+class KeyFileError(_FileError):
+    """A key that cannot sign or be trusted: missing, the wrong half, of another kind, or in the way of a new one."""
 
 
 class StationError(KenpinError):

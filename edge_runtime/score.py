@@ -2,6 +2,7 @@
 
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from edge_runtime.bundle import load_bundle
@@ -15,13 +16,14 @@ WHOLE = "-"
 """The one region: the whole picture."""
 
 
-def score(file: Path, images: list[Path], label: str) -> None:
+def score(file: Path, images: list[Path], label: str, trusted_keys: Sequence[Path] = ()) -> None:
     """Print one JSON verdict a line for each image, when the part `label` is expected in it.
 
-    All or nothing: every image is decoded before the first is judged. Raises BundleError for the file or the label, and
-    UsageError, one line for each image that cannot be used; then nothing was printed.
+    All or nothing: every image is decoded before the first is judged. Raises BundleError for the file or the label,
+    KeyFileError for one of `trusted_keys` (as `load_bundle`), and UsageError, one line for each image that cannot be
+    used; then nothing was printed.
     """
-    bundle = load_bundle(file)
+    bundle = load_bundle(file, trusted_keys)
     bundle.label_index(label)
     _check(images)
     inspector = Inspector(bundle, {WHOLE: Region(expected=label)}, bundle.info.thresholds)

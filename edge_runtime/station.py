@@ -58,6 +58,13 @@ def _host(value: str) -> str:
     return value
 
 
+def _some_keys(value: tuple[Path, ...]) -> tuple[Path, ...]:
+    """An empty list would trust nobody, or anybody: which of the two is not for us to guess."""
+    if not value:
+        raise PydanticCustomError("keys", "names no key; without this line, bundles are not checked for a signature")
+    return value
+
+
 LocalPath = Annotated[Path, BeforeValidator(_beside_the_file)]
 TopicLevel = Annotated[
     str,
@@ -124,12 +131,18 @@ class StationThresholds(_Table):
 
 
 class Station(_Table):
-    """A whole STATION.toml. `data`: the folder for outbox and recipe. Paths are as the file's folder makes them."""
+    """A whole STATION.toml. `data`: the folder for outbox and recipe. Paths are as the file's folder makes them.
+
+    `trusted_keys`: files of the public keys one of which must have signed the bundle; None: anyone may have.
+    """
 
     site: TopicLevel
     line: TopicLevel
     station: TopicLevel
     bundle: LocalPath = Field(description='a file written by kenpin-export, as bundle = "part.onnx"')
+    trusted_keys: Annotated[tuple[LocalPath, ...], Field(strict=False), AfterValidator(_some_keys)] | None = Field(
+        default=None, description='public keys written by kenpin-export keygen, as trusted_keys = ["plant.pub"]'
+    )
     data: LocalPath = Field(description='a folder of this station\'s own, as data = "state"')
     camera: CameraConfig = Field(description='a table with kind = "folder" or "video"')
     region: dict[Annotated[str, Field(min_length=1, max_length=64)], Region] = Field(
@@ -147,7 +160,7 @@ class Station(_Table):
         try:
             station = cls.model_validate(file.values, context={"folder": path.parent})
         except ValidationError as error:
-            raise StationError(sorted((_explain(file, each) for each in error.errors()), key=by_line)) from error
+            raise StationError(sorted({_explain(file, each) for each in error.errors()}, key=by_line)) from error
         station._file = file  # noqa: SLF001  # our own, made here
         return station
 
@@ -187,6 +200,8 @@ def _explain(file: TomlFile, error: ErrorDetails) -> str:
             return file.mistake(place, f"is missing; expected {expected}")
         case "missing":
             return file.mistake(place, f"has too few values; expected {expected}")
+        case "tuple_type":
+            return file.mistake(place, f"must be a list; expected {expected}")
         case "is_instance_of":
             return file.mistake(place, f"must be the text of a path; expected {expected}")
         case "model_type" | "model_attributes_type" | "dict_type":

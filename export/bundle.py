@@ -4,13 +4,17 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from edge_runtime.bundle import Bundle, BundleInfo, Golden, load_bundle
-from edge_runtime.errors import BundleError
+from edge_runtime.errors import BundleError, RunError
 from edge_runtime.picture import Image, ViewSpec
+from edge_runtime.trust import signature_path
+from export.bill import bill, bill_path
+from export.draft import drafted
 from export.graph import describe, to_onnx
+from export.signing import signature
 from train.decision import Decision
-from train.draft import draft_of
 from train.run import HeldOut, Run, load
 
 AGREE_WITHIN = 1e-3
@@ -20,12 +24,14 @@ MOST_GOLDEN_LABELS = 8
 STANDARD_DOMAINS = {"", "ai.onnx"}
 
 
-def export(run_folder: Path, out: Path, *, name: str | None, version: str) -> tuple[Bundle, float]:
+def export(
+    run_folder: Path, out: Path, *, name: str | None, version: str, key: Ed25519PrivateKey | None = None
+) -> tuple[Bundle, float]:
     """Write the run in `run_folder` as the bundle `out`; `name` is the data set's where None.
 
-    Returns the bundle as the line would load it, and the largest gap of a score on the held-out views.
-    Raises RunError for a run that cannot be read, BundleError where the bundle does not say what was trained; then
-    nothing is left at `out` that was not there before.
+    Its bill, and its signature where `key` signs it, are written beside it. Returns the bundle as the line would load
+    it, and the largest gap of a score on the held-out views. Raises RunError for a run that cannot be read, BundleError
+    where the bundle does not say what was trained; then nothing is left that was not there before.
     """
     if out.is_dir():
         raise BundleError(out, "is a folder; name a file, as part.onnx")
@@ -45,19 +51,21 @@ def export(run_folder: Path, out: Path, *, name: str | None, version: str) -> tu
         alignment=run.alignment,
     )
     describe(model, info.to_properties())
-    try:
-        with draft_of(out) as folder:
-            draft = folder / out.name
-            draft.write_bytes(model.SerializeToString(deterministic=True))
-            bundle = load_bundle(draft)
-            gap = disagreement(bundle, held_out)
-            if not gap <= AGREE_WITHIN:
-                why = f"its scores are up to {gap:.4f} from what was trained; train again"
-                raise BundleError(out, f"not written: {why}")
-            draft.replace(out)
-    except OSError as error:
-        why = f"cannot be written ({error.strerror or error}); name a file in a folder that exists"
-        raise BundleError(out, why) from error
+    data = model.SerializeToString(deterministic=True)
+    with drafted(out) as draft:
+        draft.write_bytes(data)
+        bundle = load_bundle(draft)
+        gap = disagreement(bundle, held_out)
+        if not gap <= AGREE_WITHIN:
+            raise BundleError(out, f"not written: its scores are up to {gap:.4f} from what was trained; train again")
+        with drafted(bill_path(out)) as drawn_up:  # named before the bundle, which is never seen without them
+            try:
+                drawn_up.write_bytes(bill(bundle))
+            except ValueError as error:
+                raise RunError(run_folder / "run.json", "tells no time of its training; train again") from error
+            if key is not None:
+                with drafted(signature_path(out)) as signed:
+                    signed.write_bytes(signature(data, key))
     return bundle, gap
 
 

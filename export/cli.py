@@ -7,17 +7,24 @@ from pathlib import Path
 
 from edge_runtime.console import Parser, guarded, version
 from edge_runtime.errors import RunError
+from export.signing_command import COMMANDS
+from export.signing_command import main as signing
 
 DESCRIPTION = """\
 Write a run folder as one ONNX file, the bundle: the whole decision, from a view and the expected label to scores.
 
 Before the file gets its name it must agree, within 0.001 on every score, with what Keras and scikit-learn said of the
 held-out views, and reproduce its golden vectors under ONNX Runtime as the line will. One that does not is not written.
+Beside it goes its bill, FILE.cdx.json: what trained it, as CycloneDX.
+
+`kenpin-export keygen`, `sign` and `verify` make keys, sign a bundle, and check its signature; see the --help of each.
+(A run folder of one of these names is ./keygen.)
 """
 EXAMPLES = """\
 examples:
   kenpin-export run --out part.onnx
   kenpin-export run --out harness-7.onnx --name harness --version 7
+  kenpin-export run --out part.onnx --key plant.key
 then:
   kenpin-edge score part.onnx picture.png --label A12
 
@@ -41,6 +48,9 @@ def parser() -> argparse.ArgumentParser:
         default="1",
         help="version of the bundle in every verdict (%(default)s); alone, it tells kenpin's and ends",
     )
+    p.add_argument(
+        "--key", type=Path, metavar="NAME.key", help="sign it at once with this key, see kenpin-export keygen --help"
+    )
     return p
 
 
@@ -50,6 +60,8 @@ def main(argv: list[str] | None = None) -> int:
     if argv == ["--version"]:  # only alone: beside a RUN its value was forgotten, which must not end as if exported
         print(version())
         return 0
+    if argv[:1] and argv[0] in COMMANDS:
+        return signing(argv)
     arguments = parser().parse_args(argv)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ["KERAS_BACKEND"] = "tensorflow"  # whatever trained it: the converter reads TensorFlow's graphs
@@ -60,15 +72,21 @@ def run(arguments: argparse.Namespace) -> int:
     """Export, and say how well it agrees."""
     if not arguments.run.is_dir():
         raise RunError(arguments.run, "is no folder; name a run folder written by kenpin-train")
+    key = None
+    if arguments.key is not None:  # before the conversion, which a mistyped path should not cost
+        from export.signing import read_private
+
+        key = read_private(arguments.key)
     print("loading TensorFlow …", file=sys.stderr)
     from export.bundle import export  # only now: --help should not wait seconds for it
 
     print("converting, and checking on the held-out views …", file=sys.stderr)
-    bundle, gap = export(arguments.run, arguments.out, name=arguments.name, version=arguments.version)
+    bundle, gap = export(arguments.run, arguments.out, name=arguments.name, version=arguments.version, key=key)
     size = arguments.out.stat().st_size / 1e6
     print(
         f"{arguments.out}: {bundle.info.name} {bundle.info.version}, {len(bundle.info.labels)} labels, {size:.1f} MB, "
-        f"scores within {gap:.1e} of what was trained, sha256 {bundle.sha256[:16]}"
+        f"scores within {gap:.1e} of what was trained, {'signed' if key else 'not signed'}, "
+        f"sha256 {bundle.sha256[:16]}"
     )
     return 0
 

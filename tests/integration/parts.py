@@ -148,6 +148,7 @@ class Line:
     rate_hz: float = 50.0
     repeat: bool = False
     expected: str = "solid-circle"
+    trusted_key: Path | None = None
     _process: subprocess.Popen[str] | None = None
 
     @property
@@ -162,8 +163,9 @@ class Line:
 
     def start(self) -> subprocess.Popen[str]:
         """Write STATION.toml and start `kenpin-edge run` as its own process; the log goes to a file."""
+        trust = "" if self.trusted_key is None else f'trusted_keys = ["{self.trusted_key}"]\n'
         (self.folder / "station.toml").write_text(
-            f'site = "plant-a"\nline = "L3"\nstation = "cam-2"\nbundle = "{self.bundle}"\ndata = "state"\n'
+            f'site = "plant-a"\nline = "L3"\nstation = "cam-2"\nbundle = "{self.bundle}"\ndata = "state"\n{trust}'
             f'[camera]\nkind = "folder"\npath = "pictures"\nrate_hz = {self.rate_hz}\n'
             f"repeat = {str(self.repeat).lower()}\n"
             f'[region.J4]\nexpected = "{self.expected}"\n'

@@ -4,14 +4,17 @@ import hashlib
 import itertools
 import json
 import os
+import shutil
 import signal
 import socket
 import sqlite3
+from pathlib import Path
 
 import pytest
 
 from edge_runtime.outbox import GENESIS
 from edge_runtime.verdict import Verdict
+from export.signing import keygen, read_private, sign
 from tests.integration.parts import Line, Message, Mosquitto, Subscriber, wait_until
 
 SET_LABEL = "kenpin/plant-a/L3/cam-2/cmd/set-label"
@@ -277,3 +280,31 @@ def test_the_log_of_a_clean_run_has_one_line_each(line: Line, subscriber: Subscr
     assert line.start().wait(60) == DONE
     assert all(" INFO " in text for text in line.log().splitlines()), line.log()
     assert json.loads(subscriber.messages[0].payload)["state"] == "inspecting"
+
+
+def test_a_station_that_trusts_a_key_inspects_with_what_it_signed_and_with_nothing_else(
+    line: Line, subscriber: Subscriber
+) -> None:
+    line.draw(1)
+    key, line.trusted_key, _ = keygen(line.folder / "plant")
+    line.bundle = Path(shutil.copy(line.bundle, line.folder / "part.onnx"))
+    assert line.start().wait(60) == MISTAKE
+    (told,) = line.log().splitlines()
+    assert told.startswith(f"kenpin-edge: {line.bundle}: is not signed: part.onnx.sig is missing beside it; ")
+    assert subscriber.messages == []
+
+    sign(line.bundle, read_private(key))
+    assert line.start().wait(60) == DONE, line.log()
+    assert line.log().count("part.onnx is signed by a trusted key") == 1
+    wait_until(subscriber.verdicts, "a verdict arrives")
+
+    line.bundle.write_bytes(line.bundle.read_bytes() + b"\0")
+    assert line.start().wait(60) == MISTAKE
+    assert "is not the file that the key" in line.log().splitlines()[-1]
+    assert len(subscriber.verdicts()) == 1
+
+
+def test_a_station_that_trusts_no_key_says_once_that_it_does_not_check(line: Line) -> None:
+    line.draw(2)
+    assert line.start().wait(60) == DONE
+    assert line.log().count("is not checked for a signature: the station file names no trusted_keys") == 1

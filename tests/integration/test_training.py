@@ -4,6 +4,7 @@ import csv
 import hashlib
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -12,9 +13,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from cyclonedx.schema import SchemaVersion
+from cyclonedx.validation.json import JsonStrictValidator
 
 from edge_runtime.bundle import load_bundle
 from export import cli as export_cli
+from export.signing import keygen
 from train import cli as train_cli
 from train.datasets import shapes
 from train.run import load
@@ -180,6 +184,44 @@ def test_an_export_that_does_not_agree_with_what_was_trained_is_not_written(
     line = refused(capsys, export_cli.main, other, "--out", tmp_path / "x.onnx")
     assert "not written: its scores are up to 0.002" in line
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
+
+
+def test_an_export_with_a_key_is_signed_at_once(
+    run_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    key, pub, _ = keygen(tmp_path / "plant")
+    out = tmp_path / "part.onnx"
+    assert export_cli.main([str(run_folder), "--out", str(out), "--key", str(key)]) == 0
+    assert ", signed, " in capsys.readouterr().out
+    load_bundle(out, [pub])
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "plant.key", "plant.pub", "part.onnx", "part.onnx.sig", "part.cdx.json",
+    }  # fmt: skip
+
+
+def test_every_export_has_its_bill(bundle_path: Path) -> None:
+    bundle = load_bundle(bundle_path)
+    text = bundle_path.with_suffix(".cdx.json").read_text()
+    assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(text) is None
+    told = json.loads(text)
+    assert told["metadata"]["component"]["hashes"][0]["content"] == bundle.sha256
+    assert told["metadata"]["timestamp"] == bundle.info.provenance.created
+    packages = {component["name"]: component["version"] for component in told["components"][1:]}
+    assert packages == bundle.info.provenance.packages
+
+
+def test_a_run_that_tells_no_time_of_training_is_not_exported_and_leaves_an_older_bundle(
+    run_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(run_folder, tmp_path / "run")
+    path, out = tmp_path / "run" / "run.json", tmp_path / "x.onnx"
+    run = json.loads(path.read_text())
+    run["provenance"]["created"] = "last spring"
+    path.write_text(json.dumps(run))
+    out.write_text("older")
+    assert "run.json: tells no time of its training" in refused(capsys, export_cli.main, path.parent, "--out", out)
+    assert {path.name for path in tmp_path.iterdir()} == {"run", "x.onnx"}
+    assert out.read_text() == "older"
 
 
 @pytest.mark.parametrize("name", ["decision.npz", "held_out.npz", "model.weights.h5", "run.json"])

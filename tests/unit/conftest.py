@@ -1,7 +1,9 @@
 """A bundle whose scores can be read off the picture: for tests of what is made of scores."""
 
 import hashlib
+import shutil
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -9,12 +11,21 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+)
 from onnx import TensorProto, helper, numpy_helper
 
 from edge_runtime.bundle import Bundle, BundleInfo, Golden, Provenance, load_bundle
 from edge_runtime.picture import Image, ViewSpec
 from edge_runtime.quality import Usual
 from edge_runtime.verdict import Thresholds
+from export.signing import keygen, read_private, sign
 
 READABLE_LABELS = ("A12", "B7", "C3")
 View = Callable[..., Image]
@@ -101,3 +112,51 @@ def readable_view() -> Callable[..., Image]:
 @pytest.fixture(scope="session")
 def readable_bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     return load_bundle(_write_readable_bundle(tmp_path_factory.mktemp("readable") / "readable.onnx"))
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A pair of key files, and the fingerprint of its public one."""
+
+    key: Path
+    pub: Path
+    fingerprint: str
+
+
+@pytest.fixture(scope="session")
+def plant(tmp_path_factory: pytest.TempPathFactory) -> Pair:
+    return Pair(*keygen(tmp_path_factory.mktemp("keys") / "plant"))
+
+
+@pytest.fixture(scope="session")
+def stranger(tmp_path_factory: pytest.TempPathFactory) -> Pair:
+    return Pair(*keygen(tmp_path_factory.mktemp("keys") / "stranger"))
+
+
+@pytest.fixture
+def unsigned(tmp_path: Path, readable_bundle: Bundle) -> Path:
+    """A copy of the readable bundle, `part.onnx`, without a signature."""
+    return Path(shutil.copy(readable_bundle.path, tmp_path / "part.onnx"))
+
+
+@pytest.fixture
+def signed(unsigned: Path, plant: Pair) -> Path:
+    """The same, signed by `plant`."""
+    sign(unsigned, read_private(plant.key))
+    return unsigned
+
+
+@pytest.fixture(scope="session")
+def odd_keys(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of what people name by mistake, .key and .pub: `rsa`, `text`, `folder`, `locked` (a passphrase)."""
+    folder = tmp_path_factory.mktemp("odd")
+    rsa_key, pem = rsa.generate_private_key(65537, 2048), Encoding.PEM
+    locked, pkcs8 = ed25519.Ed25519PrivateKey.generate(), PrivateFormat.PKCS8
+    (folder / "rsa.key").write_bytes(rsa_key.private_bytes(pem, pkcs8, NoEncryption()))
+    (folder / "rsa.pub").write_bytes(rsa_key.public_key().public_bytes(pem, PublicFormat.SubjectPublicKeyInfo))
+    (folder / "locked.key").write_bytes(locked.private_bytes(pem, pkcs8, BestAvailableEncryption(b"secret")))
+    for name in ("text.key", "text.pub"):
+        (folder / name).write_text("-----BEGIN a key-----\nno key at all\n")
+    for name in ("folder.key", "folder.pub"):
+        (folder / name).mkdir()
+    return folder

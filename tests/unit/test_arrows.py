@@ -21,6 +21,7 @@ FORBIDDEN = {
         "matplotlib",
         "jinja2",
         "onnx",
+        "cyclonedx",
     },
     "train": {"export", "demo", "tensorflow"},  # TensorFlow only through Keras, so that JAX or PyTorch can train, too
     "export": {"demo"},

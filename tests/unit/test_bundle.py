@@ -137,6 +137,17 @@ def test_changed_weights_are_noticed(bundle_path: Path, tmp_path: Path) -> None:
         load_bundle(tmp_path / "x.onnx")
 
 
+def test_weights_in_another_file_are_not_followed(
+    bundle_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = onnx.load(bundle_path)
+    onnx.save(model, tmp_path / "x.onnx", save_as_external_data=True, location="weights.bin")
+    assert (tmp_path / "weights.bin").stat().st_size > 10_000
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(BundleError, match="is no ONNX file that can be run"):
+        load_bundle(tmp_path / "x.onnx")
+
+
 def test_a_golden_view_that_is_no_picture_is_refused(bundle_path: Path, tmp_path: Path) -> None:
     golden = [vector.model_dump() for vector in load_bundle(bundle_path).info.golden]
     golden[0]["image"] = base64.b64encode(b"no picture").decode()

@@ -55,6 +55,7 @@ def test_a_mistake_is_one_line_that_says_where_help_is(
         (train.main, "shapes --otu=run", "--otu (did you mean --out?)"),
         (train.main, "curve shapes --out curve --god 8", "--god (did you mean --good?)"),
         (export.main, "run --out part.onnx --nmae part", "--nmae (did you mean --name?)"),
+        (export.main, "sign part.onnx --kye plant.key", "--kye (did you mean --key?)"),
         (edge.main, "watch --prot 1884", "--prot (did you mean --port?)"),
     ],
 )
@@ -97,6 +98,7 @@ def test_an_export_whose_version_was_forgotten_does_not_end_as_if_it_were_done(c
         ("train.cli", "empty --out run", "kenpin-train: empty: has no label folders"),
         ("train.cli", "curve nowhere --out curve", "kenpin-train: nowhere: is no folder"),
         ("export.cli", "nowhere --out part.onnx", "kenpin-export: nowhere: is no folder"),
+        ("export.cli", "empty --out part.onnx --key nowhere.key", "kenpin-export: nowhere.key: cannot be read"),
     ],
 )
 def test_what_is_not_there_is_told_before_tensorflow_is_loaded(

@@ -50,7 +50,7 @@ def test_the_example_in_the_documentation_is_a_station(tmp_path: Path) -> None:
     assert set(station.region) == {"J4", "J5"}
     documented = set(re.findall(r"^#? ?(\w+) = ", example[1], re.MULTILINE))
     assert documented == {
-        *("site", "line", "station", "bundle", "data", "kind", "path", "rate_hz", "repeat"),
+        *("site", "line", "station", "bundle", "trusted_keys", "data", "kind", "path", "rate_hz", "repeat"),
         *("expected", "box", "host", "port", "prefix", "defect", "mismatch"),
     }
 
@@ -63,10 +63,36 @@ def test_paths_are_relative_to_the_files_folder(tmp_path: Path) -> None:
     assert station.camera.path == tmp_path / "pictures"
 
 
+def test_trusted_keys_are_relative_to_the_files_folder_too(tmp_path: Path) -> None:
+    station = read(tmp_path, 'trusted_keys = ["plant.pub", "/etc/kenpin/spare.pub"]\n' + GOOD)
+    assert station.trusted_keys == (tmp_path / "plant.pub", Path("/etc/kenpin/spare.pub"))
+
+
+@pytest.mark.parametrize(
+    ("keys", "told"),
+    [
+        ("[]", "names no key; without this line, bundles are not checked"),
+        ('"plant.pub"', "must be a list"),
+        ("[7]", "must be the text of a path"),
+        ('["plant.pub", ""]', "must be the text of a path"),
+    ],
+)
+def test_trusted_keys_that_are_none_are_never_taken_for_unchecked(tmp_path: Path, keys: str, told: str) -> None:
+    (found,) = mistakes(tmp_path, f"trusted_keys = {keys}\n{GOOD}")
+    assert found.startswith(f"station.toml:1 trusted_keys = {keys}: {told}")
+    assert found.endswith('as trusted_keys = ["plant.pub"]')
+
+
+def test_a_misspelt_trusted_keys_is_a_mistake_not_a_station_without(tmp_path: Path) -> None:
+    (found,) = mistakes(tmp_path, f'trusted_key = ["plant.pub"]\n{GOOD}')
+    assert found.endswith('unknown key; did you mean "trusted_keys"?')
+
+
 def test_what_is_left_out_has_a_harmless_default(tmp_path: Path) -> None:
     station = read(tmp_path, GOOD)
     assert (station.mqtt.port, station.mqtt.prefix) == (1883, "kenpin")
     assert station.region["J5"].box is None
+    assert station.trusted_keys is None
     shipped = Thresholds(defect=0.3, mismatch=0.4)
     assert station.limits(shipped) == shipped
 
