@@ -2,7 +2,6 @@
 
 import json
 import logging
-import os
 import threading
 import time
 from collections import deque
@@ -11,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
+from edge_runtime.disk import write_whole
 from edge_runtime.errors import RecipeError
 
 log = logging.getLogger(__name__)
@@ -92,7 +92,7 @@ class Recipe:
             change = Change(region, label, self._labels[region])
             commanded = {**self._commanded, region: label}
             try:
-                _keep(self._path, commanded)
+                write_whole(self._path, json.dumps(commanded).encode())
             except OSError as error:
                 raise RecipeError(f"{self._path}: cannot be written ({error.strerror}); the old label stays") from error
             self._commanded = commanded
@@ -117,18 +117,3 @@ def _damaged(path: Path) -> RecipeError:
     return RecipeError(
         f"{path}: is damaged, so which part is expected is in doubt; delete it to begin as the station file says"
     )
-
-
-def _keep(path: Path, labels: Mapping[str, str]) -> None:
-    """Write beside, sync, rename, sync the folder: after a power cut it is the old recipe or the new one, whole."""
-    draft = path.with_suffix(".draft")
-    with draft.open("w", encoding="utf-8") as file:
-        json.dump(dict(labels), file)
-        file.flush()
-        os.fsync(file.fileno())
-    draft.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
