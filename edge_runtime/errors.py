@@ -6,6 +6,7 @@ KenpinError
 ├── DataSetError     a data set that cannot be trained on
 ├── RunError         a run folder that is missing, half-written or another's
 ├── BundleError      a bundle that must not inspect
+├── StoreError       bundles that cannot be kept, found or chosen
 ├── StationError     a STATION.toml with mistakes, all of them
 ├── CameraError      a camera that cannot be opened
 ├── RecipeError      a label or region that a recipe cannot take
@@ -51,6 +52,10 @@ class RunError(_FileError):
 
 class BundleError(_FileError):
     """A bundle that must not inspect: no ONNX, another's ONNX, damaged, or not what was trained."""
+
+
+class StoreError(_FileError):
+    """Bundles cannot be kept, found or chosen; the old choice stays."""
 
 
 class StationError(KenpinError):
