@@ -5,7 +5,8 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -99,6 +100,21 @@ class Recipe:
             self._before.append((time.time_ns(), self._labels))
             self._labels = MappingProxyType({**self._labels, region: label})
             return change
+
+    @contextmanager
+    def changing_to(self, bundle: str, known: tuple[str, ...]) -> Iterator[None]:
+        """Change to a bundle that knows the labels `known`; within this no label changes.
+
+        `bundle`: its name. Raises RecipeError where a region expects a label that it does not know; then nothing has
+        changed.
+        """
+        with self._mutex:
+            unknown = [f"{region} expects {label!r}" for region, label in self._labels.items() if label not in known]
+            if unknown:
+                why = f"which {bundle} does not know ({', '.join(known)})"
+                raise RecipeError(f"region {', region '.join(unknown)}, {why}; set a label that both know first")
+            yield
+            self._known = known
 
 
 def _kept(path: Path) -> dict[str, str]:

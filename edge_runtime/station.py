@@ -151,6 +151,15 @@ class Station(_Table):
         station._file = file  # noqa: SLF001  # our own, made here
         return station
 
+    @property
+    def bundle_named(self) -> str:
+        """The bundle as the file has it, which stays the same where the station's folder is moved."""
+        return str(self._file.values["bundle"])
+
+    def expected(self) -> dict[str, str]:
+        """Region → the part label that the file expects there."""
+        return {name: region.expected for name, region in self.region.items()}
+
     def check_against(self, info: BundleInfo) -> None:
         """Raise StationError, with every mistake, where the station asks for what the bundle cannot tell."""
         known = ", ".join(info.labels)
