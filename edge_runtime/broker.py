@@ -1,6 +1,7 @@
 """The station on its MQTT 5 broker: status, will, commands, and the verdicts that `publisher` sends.
 
-Topics are `<prefix>/<site>/<line>/<station>/` + `verdict`, `status`, `cmd/<name>`; `docs/format.md` describes them.
+Topics are `<prefix>/<site>/<line>/<station>/` + `verdict`, `status`, `event`, `cmd/<name>`; `docs/format.md` describes
+them.
 """
 
 import hashlib
@@ -8,6 +9,7 @@ import json
 import logging
 import math
 import sys
+import threading
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Self
@@ -18,9 +20,11 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
+from uuid_utils import uuid7
 
 from edge_runtime.commands import Command
 from edge_runtime.errors import BrokerError, KenpinError
+from edge_runtime.events import Events
 from edge_runtime.outbox import Outbox
 from edge_runtime.publisher import Publisher
 from edge_runtime.station import Station
@@ -29,6 +33,7 @@ from edge_runtime.topics import topic_of
 log = logging.getLogger(__name__)
 
 STATUS_SCHEMA = "kenpin.status/1"
+EVENT_SCHEMA = "kenpin.event/1"
 KEEPALIVE_S = 15
 """After one and a half of these without a sign of life the broker sends the will."""
 RECONNECT_S = (1, 10)
@@ -66,7 +71,9 @@ class Broker:
         self._client.on_publish = self._on_publish
         will = _json(PacketTypes.WILLMESSAGE)
         self._client.will_set(self._topic("status"), self._status("offline"), qos=1, retain=True, properties=will)
+        self._stating = threading.Lock()  # of two statuses the one with the newer facts is sent last, and so retained
         self._publisher = Publisher(outbox, self._publish_verdict)
+        self._events = Events(self._publish_event)
 
     def __enter__(self) -> Self:
         limits = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]  # paho leaves it so
@@ -92,6 +99,14 @@ class Broker:
         """Say that the outbox has a new verdict."""
         self._publisher.wake()
 
+    def tell(self, kind: str, **facts: object) -> None:
+        """Publish an event, now or when the broker is there, and the status again. Facts that are None are left out."""
+        told = {"kind": kind} | {name: fact for name, fact in facts.items() if fact is not None}
+        head = {"schema": EVENT_SCHEMA, "id": str(uuid7()), **self._who(), "at": _now()}
+        self._events.tell(json.dumps(head | told).encode())
+        if self._connected:  # else it is sent with the connection
+            self._send_status("inspecting")
+
     def drain(self, patience_s: float, enough: Callable[[], bool] = lambda: False, within_s: float = math.inf) -> int:
         """As the publisher's: wait until all verdicts are delivered, within bounds; how many still wait."""
         return self._publisher.drain(patience_s, enough, within_s)
@@ -106,20 +121,27 @@ class Broker:
         at = self._station
         return topic_of(at.mqtt.prefix, at.site, at.line, at.station, leaf)
 
-    def _status(self, state: str) -> bytes:
+    def _who(self) -> dict[str, str]:
         at = self._station
-        status: dict[str, Any] = {"schema": STATUS_SCHEMA, "state": state}
-        status |= {"site": at.site, "line": at.line, "station": at.station}
+        return {"site": at.site, "line": at.line, "station": at.station}
+
+    def _status(self, state: str) -> bytes:
+        status: dict[str, Any] = {"schema": STATUS_SCHEMA, "state": state, **self._who()}
         if state != "offline":  # the will is written at the start: what it said of then would be out of date
-            status |= {"at": datetime.now(UTC).isoformat().replace("+00:00", "Z"), **self._facts()}
+            status |= {"at": _now(), **self._facts()}
         return json.dumps(status).encode()
 
     def _send_status(self, state: str) -> mqtt.MQTTMessageInfo:
         properties = _json(PacketTypes.PUBLISH)
-        return self._client.publish(self._topic("status"), self._status(state), 1, retain=True, properties=properties)
+        with self._stating:
+            status = self._status(state)
+            return self._client.publish(self._topic("status"), status, 1, retain=True, properties=properties)
 
     def _publish_verdict(self, payload: bytes) -> int:
         return self._client.publish(self._topic("verdict"), payload, 1, properties=_json(PacketTypes.PUBLISH)).mid
+
+    def _publish_event(self, payload: bytes) -> int:
+        return self._client.publish(self._topic("event"), payload, 1, properties=_json(PacketTypes.PUBLISH)).mid
 
     # paho's callbacks, all in its thread. An exception would end that thread, so commands catch theirs.
 
@@ -134,6 +156,7 @@ class Broker:
         fresh = SubscribeOptions(qos=1, retainHandling=SubscribeOptions.RETAIN_DO_NOT_SEND)  # no command twice
         client.subscribe(self._topic("cmd/+"), options=fresh)
         self._send_status("inspecting")
+        self._events.connected()
         log.info("broker %s:%d: connected", self._host, self._port)
 
     def _on_connect_fail(self, _client: mqtt.Client, _data: Any) -> None:
@@ -142,11 +165,13 @@ class Broker:
     def _on_disconnect(self, _client: mqtt.Client, _data: Any, _flags: Any, reason: ReasonCode, _found: Any) -> None:
         self._connected = False
         self._publisher.disconnected()
+        self._events.disconnected()
         if reason.is_failure:
             self._complain(f"closed the connection ({reason})")
 
     def _on_publish(self, _client: mqtt.Client, _data: Any, message: int, reason: ReasonCode, _found: Any) -> None:
         self._publisher.acknowledged(message, str(reason) if reason.is_failure else None)
+        self._events.acknowledged(message)
 
     def _on_message(self, client: mqtt.Client, _data: Any, message: mqtt.MQTTMessage) -> None:
         name = message.topic.removeprefix(self._topic("cmd/"))
@@ -197,3 +222,8 @@ def _json(packet: int) -> Properties:
     properties = Properties(packet)  # type: ignore[no-untyped-call]  # paho leaves it so
     properties.ContentType = "application/json"
     return properties
+
+
+def _now() -> str:
+    """The time as messages have it: UTC, ISO 8601."""
+    return datetime.now(UTC).isoformat().replace("+00:00", "Z")

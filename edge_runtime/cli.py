@@ -14,6 +14,8 @@ from edge_runtime.console import Parser, guarded, version
 EXAMPLES = """examples:
   kenpin-edge run station.toml
       inspect as station.toml says (docs/station.md), until the replay ends or SIGTERM comes
+  kenpin-edge bundle install station.toml part-8.onnx && kenpin-edge bundle use station.toml part 8
+      change a running station to another bundle, without losing a frame (docs/bundles.md)
   kenpin-edge score part.onnx good.png bad.png --label A12
       print one JSON verdict a line
   kenpin-edge watch --host 10.0.0.5 --save verdicts.jsonl
@@ -40,6 +42,8 @@ def _command(arguments: argparse.Namespace) -> int:
             from edge_runtime.score import score
 
             score(arguments.bundle, arguments.images, arguments.label, arguments.trust)
+        case "bundle":
+            _bundle(arguments)
         case "watch":
             from edge_runtime.watch import Wishes, watch
 
@@ -56,6 +60,22 @@ def _command(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _bundle(arguments: argparse.Namespace) -> None:
+    from edge_runtime import install
+
+    match arguments.action:
+        case "install":
+            install.install(arguments.station, arguments.file)
+        case "list":
+            install.show(arguments.station, as_json=arguments.json)
+        case "use":
+            install.use(arguments.station, arguments.wanted, arguments.version)
+        case "rollback":
+            install.rollback(arguments.station)
+        case "remove":
+            install.remove(arguments.station, arguments.wanted, arguments.version)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = Parser(
         prog="kenpin-edge",
@@ -64,7 +84,7 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=version(), help="tell kenpin's version, and end")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="{run,score,watch}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="{run,bundle,score,watch}")
 
     run = commands.add_parser(
         "run",
@@ -74,6 +94,8 @@ def _parser() -> argparse.ArgumentParser:
         epilog="example: kenpin-edge run station.toml",
     )
     run.add_argument("station", type=Path, metavar="STATION.toml", help="the station file, see docs/station.md")
+
+    _add_bundle(commands)
 
     score = commands.add_parser(
         "score",
@@ -107,6 +129,66 @@ def _parser() -> argparse.ArgumentParser:
     watch.add_argument("--count", type=_count, default=0, metavar="N", help="end after N verdicts (default: go on)")
     watch.add_argument("--json", action="store_true", help="print each verdict's JSON instead of the table")
     return parser
+
+
+def _add_bundle(commands: "argparse._SubParsersAction[Parser]") -> None:
+    bundle = commands.add_parser(
+        "bundle",
+        help="keep bundles side by side, and change from one to another",
+        description="Keep bundles side by side in the station's data folder, and say which one inspects. A running "
+        "station changes over within about a second, once the new bundle has proven itself; if it does not, the old "
+        "one stays, and the log and an event say why (docs/bundles.md).",
+        epilog="example: kenpin-edge bundle use station.toml part 8",
+    )
+    actions = bundle.add_subparsers(dest="action", required=True, metavar="{install,list,use,rollback,remove}")
+
+    def add(name: str, what: str, description: str, example: str) -> Parser:
+        action = actions.add_parser(name, help=what, description=description, epilog=f"example: {example}")
+        action.add_argument("station", type=Path, metavar="STATION.toml", help="the station file, see docs/station.md")
+        return action
+
+    def add_wanted(action: Parser) -> None:
+        action.add_argument("wanted", metavar="NAME", help="its name, or at least 4 digits of its sha256")
+        action.add_argument("version", nargs="?", metavar="VERSION", help="its version; left out after a sha256")
+
+    install = add(
+        "install",
+        "copy a bundle into the station's store",
+        "Copy a bundle, and FILE.onnx.sig where it is there, into the station's store, once it has proven itself and "
+        "fits the station. Prints its name, version and sha256. The bundle in use stays in use.",
+        "kenpin-edge bundle install station.toml part-8.onnx",
+    )
+    install.add_argument("file", type=Path, metavar="FILE.onnx", help="a bundle written by kenpin-export")
+    shown = add(
+        "list",
+        "show what is installed, which is in use and which was before",
+        "Show what is installed: name, version, sha256, when; which is in use, and which a rollback goes back to.",
+        "kenpin-edge bundle list station.toml --json | jq 'select(.in_use)'",
+    )
+    shown.add_argument("--json", action="store_true", help="print one JSON object a line instead of the table")
+    add_wanted(
+        add(
+            "use",
+            "inspect with an installed bundle from now on",
+            "Inspect with an installed bundle from now on, and after a restart. A running station changes over within "
+            "about a second; without one it counts at the next start.",
+            "kenpin-edge bundle use station.toml part 8",
+        )
+    )
+    add(
+        "rollback",
+        "inspect with the bundle used before",
+        "Inspect with the bundle that was used before the present one; once more goes back to the present one.",
+        "kenpin-edge bundle rollback station.toml",
+    )
+    add_wanted(
+        add(
+            "remove",
+            "delete an installed bundle",
+            "Delete an installed bundle that is neither in use nor the one that a rollback goes back to.",
+            "kenpin-edge bundle remove station.toml part 6",
+        )
+    )
 
 
 def _port(text: str) -> int:

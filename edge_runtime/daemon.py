@@ -7,13 +7,13 @@ from pathlib import Path
 from types import FrameType
 
 from edge_runtime.broker import Broker
-from edge_runtime.bundle import load_bundle
 from edge_runtime.cameras import open_camera
+from edge_runtime.changeover import Changeover, first_bundle
 from edge_runtime.commands import set_label
-from edge_runtime.inspector import Inspector
 from edge_runtime.outbox import Outbox
 from edge_runtime.recipe import Recipe
 from edge_runtime.station import Station
+from edge_runtime.store import Store
 
 log = logging.getLogger(__name__)
 
@@ -28,34 +28,37 @@ HASTE_S = 2.0
 def run(path: Path) -> None:
     """Inspect as the station file `path` says, until the source ends or SIGTERM or SIGINT comes.
 
-    Raises StationError, BundleError, KeyFileError, CameraError, RecipeError or OutboxError where it cannot start or go
-    on, and BrokerError where a replay has ended and verdicts could not be delivered; they stay in the outbox for the
-    next run.
+    Raises StationError, StoreError, BundleError, KeyFileError, CameraError, RecipeError or OutboxError where it cannot
+    start or go on, and BrokerError where a replay has ended and verdicts could not be delivered; they stay in the
+    outbox for the next run.
     """
     station = Station.read(path)
-    bundle = load_bundle(station.bundle, station.trusted_keys or ())
-    station.check_against(bundle.info)
-    limits = station.limits(bundle.info.thresholds)
-    inspector = Inspector(bundle, station.region, limits, station.site, station.line, station.station)
+    store = Store(station.data, station.trusted_keys)
+    bundle, choice = first_bundle(station, store)
     stop = _stop_on_signals()
 
     with Outbox(station.data) as outbox, open_camera(station.camera, stop.wait) as camera:
-        expected = {name: region.expected for name, region in station.region.items()}
-        recipe = Recipe(station.data, expected, bundle.info.labels)
+        recipe = Recipe(station.data, station.expected(), bundle.info.labels)
+        changeover = Changeover(station, store, recipe, bundle, choice)
 
         def facts() -> dict[str, object]:
-            return {"bundle": bundle.ref.model_dump(), "recipe": dict(recipe.labels())}
+            return {"bundle": changeover.inspector.bundle.ref.model_dump(), "recipe": dict(recipe.labels())}
 
-        with Broker(station, outbox, {"set-label": set_label(recipe)}, facts) as broker:
+        with (
+            Broker(station, outbox, {"set-label": set_label(recipe)}, facts) as broker,
+            changeover.watching(broker.tell),
+        ):
             name = f"{bundle.info.name}-{bundle.info.version}"
+            name += f" (chosen, not {station.bundle_named} of the station file)" if choice else ""
             log.info("%s inspects with %s, expecting %s", station.station, name, dict(recipe.labels()))
             if station.trusted_keys:
-                log.info("%s is signed by a trusted key", station.bundle)
+                log.info("%s is signed by a trusted key", bundle.path)
             else:
-                log.info("%s is not checked for a signature: the station file names no trusted_keys", station.bundle)
+                log.info("%s is not checked for a signature: the station file names no trusted_keys", bundle.path)
             count = 0
             try:
                 while frame := camera.grab():
+                    inspector = changeover.inspector  # before the labels: see there
                     verdict = inspector.inspect(frame, recipe.labels_at(frame.captured_ns), TRIGGER)
                     outbox.append(verdict)
                     broker.wake()

@@ -7,6 +7,7 @@ KenpinError
 ├── RunError         a run folder that is missing, half-written or another's
 ├── BundleError      a bundle that must not inspect
 ├── KeyFileError     a key that cannot sign or be trusted
+├── StoreError       bundles that cannot be kept, found or chosen
 ├── StationError     a STATION.toml with mistakes, all of them
 ├── CameraError      a camera that cannot be opened
 ├── RecipeError      a label or region that a recipe cannot take
@@ -56,6 +57,10 @@ class BundleError(_FileError):
 
 class KeyFileError(_FileError):
     """A key that cannot sign or be trusted: missing, the wrong half, of another kind, or in the way of a new one."""
+
+
+class StoreError(_FileError):
+    """Bundles cannot be kept, found or chosen; the old choice stays."""
 
 
 class StationError(KenpinError):

@@ -2,15 +2,16 @@
 
 import json
 import logging
-import os
 import threading
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
+from edge_runtime.disk import write_whole
 from edge_runtime.errors import RecipeError
 
 log = logging.getLogger(__name__)
@@ -92,13 +93,28 @@ class Recipe:
             change = Change(region, label, self._labels[region])
             commanded = {**self._commanded, region: label}
             try:
-                _keep(self._path, commanded)
+                write_whole(self._path, json.dumps(commanded).encode())
             except OSError as error:
                 raise RecipeError(f"{self._path}: cannot be written ({error.strerror}); the old label stays") from error
             self._commanded = commanded
             self._before.append((time.time_ns(), self._labels))
             self._labels = MappingProxyType({**self._labels, region: label})
             return change
+
+    @contextmanager
+    def changing_to(self, bundle: str, known: tuple[str, ...]) -> Iterator[None]:
+        """Change to a bundle that knows the labels `known`; within this no label changes.
+
+        `bundle`: its name. Raises RecipeError where a region expects a label that it does not know; then nothing has
+        changed.
+        """
+        with self._mutex:
+            unknown = [f"{region} expects {label!r}" for region, label in self._labels.items() if label not in known]
+            if unknown:
+                why = f"which {bundle} does not know ({', '.join(known)})"
+                raise RecipeError(f"region {', region '.join(unknown)}, {why}; set a label that both know first")
+            yield
+            self._known = known
 
 
 def _kept(path: Path) -> dict[str, str]:
@@ -117,18 +133,3 @@ def _damaged(path: Path) -> RecipeError:
     return RecipeError(
         f"{path}: is damaged, so which part is expected is in doubt; delete it to begin as the station file says"
     )
-
-
-def _keep(path: Path, labels: Mapping[str, str]) -> None:
-    """Write beside, sync, rename, sync the folder: after a power cut it is the old recipe or the new one, whole."""
-    draft = path.with_suffix(".draft")
-    with draft.open("w", encoding="utf-8") as file:
-        json.dump(dict(labels), file)
-        file.flush()
-        os.fsync(file.fileno())
-    draft.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)

@@ -133,15 +133,15 @@ class StationThresholds(_Table):
 class Station(_Table):
     """A whole STATION.toml. `data`: the folder for outbox and recipe. Paths are as the file's folder makes them.
 
-    `trusted_keys`: files of the public keys one of which must have signed the bundle; None: anyone may have.
+    `trusted_keys`: files of the public keys one of which must have signed the bundle; none: anyone may have.
     """
 
     site: TopicLevel
     line: TopicLevel
     station: TopicLevel
     bundle: LocalPath = Field(description='a file written by kenpin-export, as bundle = "part.onnx"')
-    trusted_keys: Annotated[tuple[LocalPath, ...], Field(strict=False), AfterValidator(_some_keys)] | None = Field(
-        default=None, description='public keys written by kenpin-export keygen, as trusted_keys = ["plant.pub"]'
+    trusted_keys: Annotated[tuple[LocalPath, ...], Field(strict=False), AfterValidator(_some_keys)] = Field(
+        default=(), description='public keys written by kenpin-export keygen, as trusted_keys = ["plant.pub"]'
     )
     data: LocalPath = Field(description='a folder of this station\'s own, as data = "state"')
     camera: CameraConfig = Field(description='a table with kind = "folder" or "video"')
@@ -163,6 +163,15 @@ class Station(_Table):
             raise StationError(sorted({_explain(file, each) for each in error.errors()}, key=by_line)) from error
         station._file = file  # noqa: SLF001  # our own, made here
         return station
+
+    @property
+    def bundle_named(self) -> str:
+        """The bundle as the file has it, which stays the same where the station's folder is moved."""
+        return str(self._file.values["bundle"])
+
+    def expected(self) -> dict[str, str]:
+        """Region → the part label that the file expects there."""
+        return {name: region.expected for name, region in self.region.items()}
 
     def check_against(self, info: BundleInfo) -> None:
         """Raise StationError, with every mistake, where the station asks for what the bundle cannot tell."""

@@ -179,6 +179,12 @@ class Line:
     def log(self) -> str:
         return (self.folder / "daemon.log").read_text()
 
+    def stop(self) -> None:
+        """End the daemon as a service manager does, with all verdicts sent."""
+        assert self._process is not None
+        self._process.terminate()
+        assert self._process.wait(DEADLINE_S) == 0, self.log()
+
     def end(self) -> None:
         if self._process is not None and self._process.poll() is None:
             self._process.kill()

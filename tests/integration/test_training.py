@@ -12,6 +12,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import onnx
 import pytest
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
@@ -161,6 +162,19 @@ def test_arguments_out_of_range_are_refused_before_anything_is_done(
     assert ended.value.code == 2
     assert arguments[0] in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_same_run_is_exported_to_the_same_bytes(run_folder: Path, tmp_path: Path) -> None:
+    """Whatever the order in which the converter's process finds things in its sets."""
+    written = []
+    for seed in ("1", "2"):
+        out = tmp_path / f"{seed}.onnx"
+        command = [sys.executable, "-m", "export.cli", str(run_folder), "--out", str(out)]
+        subprocess.run(command, check=True, env={**os.environ, "PYTHONHASHSEED": seed})
+        written.append(out.read_bytes())
+    assert written[0] == written[1]
+    model = onnx.load_from_string(written[0])
+    assert [(each.domain, each.version) for each in model.opset_import] == [("", 18)]
 
 
 def test_an_export_of_no_run_folder_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -42,7 +42,9 @@ def _readable_view(defect: int, *mismatches: int) -> Image:
     return view
 
 
-def _write_readable_bundle(path: Path, labels: tuple[str, ...] = READABLE_LABELS) -> Path:
+def write_readable_bundle(
+    path: Path, labels: tuple[str, ...] = READABLE_LABELS, *, version: str = "1", defect: float = 0.5
+) -> Path:
     """A real ONNX graph to the bundle's contract: pixel 0 is the defect score, pixel 1 + k the mismatch of label k."""
     constants: dict[str, npt.NDArray[Any]] = {
         "flat_shape": np.array([0, -1], np.int64),
@@ -87,10 +89,10 @@ def _write_readable_bundle(path: Path, labels: tuple[str, ...] = READABLE_LABELS
     golden = Golden.of(_readable_view(20, 40, 40, 40), 0, 0.1, 0.2, np.array([0.1, 0.2], np.float32))
     info = BundleInfo(
         name="readable",
-        version="1",
+        version=version,
         labels=labels,
         view=ViewSpec(height=SIDE, width=SIDE, channels=1),
-        thresholds=Thresholds(defect=0.5, mismatch=0.5 if len(labels) > 1 else None),
+        thresholds=Thresholds(defect=defect, mismatch=0.5 if len(labels) > 1 else None),
         metrics={},
         provenance=Provenance(
             data="none", data_digest=hashlib.sha256().hexdigest(), seed=0, created="", commit="", packages={}
@@ -111,7 +113,7 @@ def readable_view() -> Callable[..., Image]:
 
 @pytest.fixture(scope="session")
 def readable_bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    return load_bundle(_write_readable_bundle(tmp_path_factory.mktemp("readable") / "readable.onnx"))
+    return load_bundle(write_readable_bundle(tmp_path_factory.mktemp("readable") / "readable.onnx"))
 
 
 @dataclass(frozen=True)

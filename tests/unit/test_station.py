@@ -92,7 +92,7 @@ def test_what_is_left_out_has_a_harmless_default(tmp_path: Path) -> None:
     station = read(tmp_path, GOOD)
     assert (station.mqtt.port, station.mqtt.prefix) == (1883, "kenpin")
     assert station.region["J5"].box is None
-    assert station.trusted_keys is None
+    assert station.trusted_keys == ()
     shipped = Thresholds(defect=0.3, mismatch=0.4)
     assert station.limits(shipped) == shipped
 

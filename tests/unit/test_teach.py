@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from edge_runtime.picture import Image
 from train import teach as lessons
 from train.cvae import ConditionalVAE
 from train.difference import Tolerances
@@ -141,7 +142,12 @@ def test_defects_are_made_up_for_the_parts_that_lack_them_only(monkeypatch: pyte
     """Else the heads would learn which parts have defects at all."""
     cvae, views = line_up(20)
     spoilt = []
-    monkeypatch.setattr(lessons, "spoil", lambda view, _rng: spoilt.append(view.tobytes()) or 255 - view)
+
+    def spoil(view: Image, _rng: np.random.Generator) -> Image:
+        spoilt.append(view.tobytes())
+        return 255 - view
+
+    monkeypatch.setattr(lessons, "spoil", spoil)
     defective = replace(views, images=255 - views.images, defective=~views.defective)[np.arange(20)]
     result = teach(cvae, views, np.arange(40) % 2 == 0, defective, ALARMS, 0, Sight(None, WHOLE))
     assert set(spoilt) == {view.tobytes() for view in views.images[20::2]}, "of those kept, label 1's"

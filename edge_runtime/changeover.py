@@ -1,0 +1,152 @@
+"""The change from one bundle to another while the line runs.
+
+The new bundle is loaded and proves itself beside the old one, which goes on inspecting; then one reference changes.
+Whatever is wrong with the new one, the old one stays.
+"""
+
+import logging
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Protocol
+
+from edge_runtime.bundle import Bundle, load_bundle
+from edge_runtime.errors import BundleError, KenpinError, StoreError
+from edge_runtime.inspector import Inspector
+from edge_runtime.recipe import Recipe
+from edge_runtime.station import Station
+from edge_runtime.store import SHORT, Choice, Store
+
+log = logging.getLogger(__name__)
+
+POLL_S = 0.5
+"""How often the choice is looked at: a person who changes over waits a second, and the file is 300 bytes."""
+
+
+class Tell(Protocol):
+    """How an event becomes known."""
+
+    def __call__(self, kind: str, **facts: object) -> None:
+        """Publish an event of this kind with its facts, and the status again."""
+
+
+def first_bundle(station: Station, store: Store) -> tuple[Bundle, Choice | None]:
+    """The bundle to begin with, proven and fit for the station: the chosen one or, where none is, the station file's.
+
+    Never another than the one that was meant: a bundle that a person replaced may have been replaced because it let
+    defects pass, and a stopped line is better than a wrong OK. Raises StoreError, BundleError or StationError.
+    """
+    choice = store.choice()
+    if choice is None:
+        bundle = load_bundle(station.bundle, station.trusted_keys)
+    elif choice.beside != station.bundle_named:
+        entry = store.entry(choice.sha256)
+        why = f"{entry or choice.sha256} was chosen when the station file named {choice.beside!r}"
+        now = f"now it names {station.bundle_named!r}, so which is meant is in doubt"
+        how = "choose again with kenpin-edge bundle use, or delete this file to inspect with the station file's"
+        raise StoreError(store.choice_path, f"{why}; {now}: {how}")
+    else:
+        try:
+            bundle = store.load(choice.sha256)
+        except BundleError as error:
+            how = "it is the chosen one and no other takes its place: install it again, or kenpin-edge bundle rollback"
+            raise BundleError(error.path, f"{error.why}; {how}") from error
+    station.check_against(bundle.info)
+    return bundle, choice
+
+
+class Changeover:
+    """Which inspector judges now, `inspector`, and the thread that replaces it when another bundle is chosen.
+
+    Who judges a frame takes `inspector` before the labels: should both change in between, the labels that were expected
+    when the picture was taken are still ones that this inspector knows.
+    """
+
+    def __init__(self, station: Station, store: Store, recipe: Recipe, bundle: Bundle, choice: Choice | None) -> None:
+        """Begin with `bundle`; `choice` is what chose it, None where the station file did."""
+        self._station, self._store, self._recipe = station, store, recipe
+        self.inspector = self._inspector(bundle)
+        self._settled = choice  # what chose the bundle that judges
+        self._seen = choice
+        self._complaint = ""
+        self._stop = threading.Event()
+
+    @contextmanager
+    def watching(self, tell: Tell) -> Iterator[None]:
+        """Within this, a choice counts within a second and the time that the new bundle needs to prove itself."""
+        thread = threading.Thread(target=self._work, args=(tell,), name="changeover", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            self._stop.set()
+            thread.join()
+
+    def look(self, tell: Tell) -> None:
+        """Change over if another bundle was chosen since the last look; if it must not be, say why, and put it back."""
+        try:
+            choice = self._store.choice()
+        except StoreError as error:
+            if str(error) != self._complaint:
+                self._complaint = str(error)
+                self._refuse(None, str(error), tell)
+            return
+        self._complaint = ""
+        if choice is None or choice == self._seen:  # None: the choice was deleted, which counts from the next start on
+            return
+        self._seen = choice
+        if choice.sha256 == self.inspector.bundle.sha256:
+            self._settled = choice
+            return
+        try:
+            was = self._change_to(choice)
+        except KenpinError as error:
+            self._refuse(choice, "; ".join(str(error).splitlines()), tell)
+        except Exception as error:  # a fault of ours or of the engine's: the old bundle still judges
+            log.exception("changing to %s failed", choice.sha256)
+            self._refuse(choice, f"fault at the station: {error}", tell)
+        else:
+            now = self.inspector.bundle.ref
+            name = f"{now.name}-{now.version} ({now.sha256[:SHORT]})"
+            log.info(
+                "%s inspects with %s from now on, not %s-%s", self._station.station, name, was.ref.name, was.ref.version
+            )
+            tell("bundle-switched", bundle=now.model_dump(), was=was.ref.model_dump())
+
+    def _change_to(self, choice: Choice) -> Bundle:
+        """Let the chosen bundle judge from the next frame on; the one that judged until now."""
+        bundle = self._store.load(choice.sha256)
+        self._station.check_against(bundle.info)
+        following, was = self._inspector(bundle), self.inspector.bundle
+        with self._recipe.changing_to(f"{bundle.info.name}-{bundle.info.version}", bundle.info.labels):
+            self.inspector = following
+        self._settled = choice
+        return was
+
+    def _refuse(self, choice: Choice | None, why: str, tell: Tell) -> None:
+        """Say that the old bundle stays, and make it the choice again, so that a restart finds what runs now."""
+        bundle = self.inspector.bundle.ref
+        log.error("the chosen bundle is refused, %s-%s goes on: %s", bundle.name, bundle.version, why)
+        wanted: dict[str, str] = {}
+        if choice is not None:
+            entry = self._store.entry(choice.sha256)
+            wanted = {"name": entry.name, "version": entry.version} if entry else {}
+            wanted["sha256"] = choice.sha256
+            try:
+                self._store.put_back(choice, self._settled)
+            except StoreError as error:
+                log.error("what was chosen before cannot be put back: %s", error)  # noqa: TRY400  # a person's line
+        tell("bundle-refused", bundle=bundle.model_dump(), wanted=wanted or None, why=why)
+
+    def _inspector(self, bundle: Bundle) -> Inspector:
+        """An inspector whose thresholds are the bundle's own, where the station states none."""
+        at = self._station
+        limits = at.limits(bundle.info.thresholds)
+        return Inspector(bundle, at.region, limits, at.site, at.line, at.station)
+
+    def _work(self, tell: Tell) -> None:
+        while not self._stop.wait(POLL_S):
+            try:
+                self.look(tell)
+            except Exception:  # if this thread died, no bundle could be changed and nobody would know
+                log.exception("looking for a changed bundle failed; trying again in %.1f s", POLL_S)

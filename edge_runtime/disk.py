@@ -1,0 +1,29 @@
+"""Files that are whole after a power cut: the old one or the new one, never half of either."""
+
+import os
+from pathlib import Path
+
+
+def write_synced(path: Path, data: bytes) -> None:
+    """Write a new file; on the disk when this returns. Raises OSError."""
+    with path.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Put `data` in the place of what `path` has: write beside, sync, rename, sync the folder. Raises OSError."""
+    draft = path.with_suffix(".draft")
+    write_synced(draft, data)
+    draft.replace(path)
+    sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Have on the disk which names `folder` holds. Raises OSError."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
