@@ -35,6 +35,7 @@ OUTPUTS = {
     "difference": "tensor(float)",
     "reconstruction": "tensor(uint8)",
     "features": "tensor(float)",
+    "shortlist": "tensor(int64)",
 }
 SCORES = ("defect_score", "mismatch_score")
 
@@ -150,7 +151,8 @@ class Findings:
     """What the bundle says of one view.
 
     `difference`: float32 [H, W], in tolerances of the expected part. `reconstruction`: uint8 [H, W, C], what the part
-    should look like. `features`: float32 [F], what the SVM saw. `origin`: where a pixel of these pictures lay in the
+    should look like. `features`: float32 [F], what the SVM saw. `shortlist`: int64 [S], the labels that it may be if it
+    is another part, for `find`. `origin`: where a pixel of these pictures lay in the
     view as given, which differs where it was aligned.
     """
 
@@ -159,6 +161,7 @@ class Findings:
     difference: Floats
     reconstruction: Image
     features: Floats
+    shortlist: npt.NDArray[np.int64]
     origin: Matrix
 
 
@@ -195,23 +198,27 @@ class Bundle:
             outputs["difference"][0],
             outputs["reconstruction"][0],
             outputs["features"][0],
+            outputs["shortlist"][0],
             origin,
         )
 
-    def find(self, view: Image) -> tuple[str | None, float]:
+    def find(self, view: Image, among: npt.NDArray[np.int64]) -> tuple[str | None, float]:
         """Which part `view` shows: the label whose drawing fits best, or None where none fits well enough.
 
-        Also how well that best one fits: the probability that it is that part, one minus its mismatch score.
+        `among`, int64 [S]: the labels to ask, such as the shortlist of its findings. Also how well that best one fits:
+        the probability that it is that part, one minus its mismatch score.
         """
-        count = len(self.info.labels)
-        images = np.stack([self._align(view, label)[0] for label in range(count)])
-        inputs = {"image": images, "label": np.arange(count, dtype=np.int64)}
+        if self.info.alignment is None:
+            images = view[None]  # encoded once, whatever number of labels is asked
+        else:
+            images = np.stack([self._align(view, int(label))[0] for label in among])
+        inputs = {"image": images, "label": among}
         (mismatch,) = self.session.run(["mismatch_score"], inputs)
         mismatch = np.where((mismatch >= 0) & (mismatch <= 1), mismatch, 1.0)  # a score that is none fits nothing
         best = int(np.argmin(mismatch))
         limit = self.info.thresholds.mismatch
         fits = limit is not None and bool(mismatch[best] < limit)
-        return self.info.labels[best] if fits else None, float(1.0 - mismatch[best])
+        return self.info.labels[among[best]] if fits else None, float(1.0 - mismatch[best])
 
     def _align(self, view: Image, label: int) -> tuple[Image, Matrix]:
         """What the session sees of `view` when `label` is expected, and where its pixels lay."""
@@ -289,6 +296,7 @@ def _check_contract(bundle: Bundle) -> None:
 
 def _replay(bundle: Bundle) -> None:
     """Raise BundleError where a golden vector comes out differently here than where it was trained."""
+    last = len(bundle.info.labels) - 1
     for number, golden in enumerate(bundle.info.golden):
         try:
             found = bundle.inspect(golden.view(bundle.info.view), golden.label)
@@ -305,7 +313,9 @@ def _replay(bundle: Bundle) -> None:
                 f"golden vector {number} gives {found.defect_score:.4f} / {found.mismatch_score:.4f}, trained was "
                 f"{golden.defect_score:.4f} / {golden.mismatch_score:.4f}; do not inspect with it, export it again",
             )
-    last = len(bundle.info.labels) - 1
+        named = found.shortlist
+        if not named.size or len(set(named.tolist())) < named.size or not 0 <= named.min() <= named.max() <= last:
+            raise BundleError(bundle.path, f"its shortlist {named.tolist()} is none of its labels; export it again")
     try:
         bundle.inspect(bundle.info.golden[0].view(bundle.info.view), last)
     except Exception as error:  # the engine's own types; whatever it is, the graph knows fewer labels than it says
