@@ -33,7 +33,8 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Say `message`, or what is behind it: where an option is misspelt, argparse may miss it and say so first."""
-        line = " ".join((self._misspelt() or message).split())  # an argument may hold line breaks
+        hidden = message.startswith(("unrecognized arguments", "the following arguments are required"))
+        line = " ".join(((self._misspelt() if hidden else "") or message).split())  # an argument may hold line breaks
         self.exit(UsageError.exit_status, f"{self.prog}: error: {line}; see {self.prog} --help\n")
 
     def _misspelt(self) -> str:

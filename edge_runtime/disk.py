@@ -15,8 +15,12 @@ def write_synced(path: Path, data: bytes) -> None:
 def write_whole(path: Path, data: bytes) -> None:
     """Put `data` in the place of what `path` has: write beside, sync, rename, sync the folder. Raises OSError."""
     draft = path.with_suffix(".draft")
-    write_synced(draft, data)
-    draft.replace(path)
+    try:
+        write_synced(draft, data)
+        draft.replace(path)
+    except OSError:
+        draft.unlink(missing_ok=True)
+        raise
     sync_folder(path.parent)
 
 

@@ -7,14 +7,15 @@ import onnx
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from edge_runtime.bundle import Bundle, BundleInfo, Golden, load_bundle
+from edge_runtime.disk import sync_folder, write_synced
 from edge_runtime.errors import BundleError, RunError
 from edge_runtime.picture import Image, ViewSpec
 from edge_runtime.trust import signature_path
 from export.bill import bill, bill_path
-from export.draft import drafted
 from export.graph import describe, to_onnx
 from export.signing import signature
 from train.decision import Decision
+from train.draft import draft_of
 from train.run import HeldOut, Run, load
 
 AGREE_WITHIN = 1e-3
@@ -52,20 +53,29 @@ def export(
     )
     describe(model, info.to_properties())
     data = model.SerializeToString(deterministic=True)
-    with drafted(out) as draft:
-        draft.write_bytes(data)
-        bundle = load_bundle(draft)
-        gap = disagreement(bundle, held_out)
-        if not gap <= AGREE_WITHIN:
-            raise BundleError(out, f"not written: its scores are up to {gap:.4f} from what was trained; train again")
-        with drafted(bill_path(out)) as drawn_up:  # named before the bundle, which is never seen without them
+    try:
+        with draft_of(out) as folder:
+            draft = folder / out.name
+            write_synced(draft, data)
+            bundle = load_bundle(draft)
+            gap = disagreement(bundle, held_out)
+            if not gap <= AGREE_WITHIN:
+                why = f"its scores are up to {gap:.4f} from what was trained; train again"
+                raise BundleError(out, f"not written: {why}")
             try:
-                drawn_up.write_bytes(bill(bundle))
+                write_synced(bill_path(draft), bill(bundle))
             except ValueError as error:
                 raise RunError(run_folder / "run.json", "tells no time of its training; train again") from error
             if key is not None:
-                with drafted(signature_path(out)) as signed:
-                    signed.write_bytes(signature(data, key))
+                write_synced(signature_path(draft), signature(data, key))
+            else:  # of what lay here before
+                signature_path(out).unlink(missing_ok=True)
+            for written in sorted(folder.iterdir(), key=lambda path: path == draft):  # the bundle last
+                written.replace(out.with_name(written.name))
+            sync_folder(out.absolute().parent)
+    except OSError as error:
+        why = f"cannot be written ({error.strerror or error}); name a file in a folder that exists"
+        raise BundleError(out, why) from error
     return bundle, gap
 
 

@@ -15,9 +15,9 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from edge_runtime.bundle import Bundle, open_bundle, read_bundle
-from edge_runtime.errors import KeyFileError
+from edge_runtime.disk import write_whole
+from edge_runtime.errors import BundleError, KeyFileError
 from edge_runtime.trust import Signature, fingerprint, read_key_file, signature_path
-from export.draft import drafted
 
 
 def keygen(name: Path) -> tuple[Path, Path, str]:
@@ -67,8 +67,13 @@ def sign(path: Path, key: Ed25519PrivateKey) -> Bundle:
     """
     data = read_bundle(path)
     bundle = open_bundle(path, data)
-    with drafted(signature_path(path)) as draft:
-        draft.write_bytes(signature(data, key))
+    place = signature_path(path)
+    try:
+        write_whole(place, signature(data, key))
+    except OSError as error:
+        raise BundleError(
+            place, f"cannot be written ({error.strerror or error}); correct the folder's rights"
+        ) from error
     return bundle
 
 

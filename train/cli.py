@@ -1,9 +1,9 @@
 """`kenpin-train`: from a data set to a run folder."""
 
 import argparse
+import itertools
 import os
 import re
-import shutil
 import signal
 import sys
 import time
@@ -211,15 +211,25 @@ def _train(arguments: argparse.Namespace) -> int:
             notes=fitted.remarks,
         )
         draft.chmod(0o755)  # a temporary folder is its owner's alone
-        if out.exists():
-            shutil.rmtree(out)
-        draft.rename(out)
+        out = _put(draft, out, arguments.overwrite)
     for line in _found(figures):
         print(line)
     for words, rate in _promised(described):
         print(f"{words}: {rate}")
     print(f"trained in {time.monotonic() - began:.0f} s; read {out / 'report.html'}")
     return 0
+
+
+def _put(draft: Path, out: Path, overwrite: bool) -> Path:
+    """Give `draft` its name: `out`, or one beside it where something came there meanwhile, that nothing be lost."""
+    if not out.exists():
+        return draft.rename(out)
+    if overwrite and (out / "run.json").is_file():
+        with draft_of(out) as aside:  # the older run goes only when the new one has its name
+            out.rename(aside / "older")
+            return draft.rename(out)
+    names = (out.with_name(f"{out.name}-{number}") for number in itertools.count(2))
+    return draft.rename(next(name for name in names if not name.exists()))
 
 
 def _what(data: "DataSet") -> list[str]:

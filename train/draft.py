@@ -1,6 +1,7 @@
 """Drafts: what is written beside its place, and gets its name only when all of it is there."""
 
 import glob
+import re
 import shutil
 import tempfile
 import time
@@ -20,8 +21,9 @@ def draft_of(out: Path) -> Iterator[Path]:
     """
     place = out.absolute().parent
     for left in place.glob(f".{glob.escape(out.name)}.draft-*"):
-        with suppress(OSError):  # another may be clearing up, too; what is not ours to remove stays
-            if time.time() - left.lstat().st_mtime > STALE_S:
+        with suppress(OSError):  # another may be clearing up, too
+            ours = re.fullmatch(re.escape(f".{out.name}.draft-") + "[a-z0-9_]{8}", left.name)  # as tempfile names them
+            if ours and time.time() - left.lstat().st_mtime > STALE_S:
                 shutil.rmtree(left)
     draft = Path(tempfile.mkdtemp(prefix=f".{out.name}.draft-", dir=place))
     try:

@@ -20,7 +20,7 @@ from edge_runtime.quality import Usual
 from edge_runtime.verdict import Thresholds
 from train.cvae import ConditionalVAE
 from train.decision import Decision
-from train.teach import FEWEST_KEPT, Promise, Wish, draw, floats, remarks, teach
+from train.teach import FEWEST_DEFECTS, FEWEST_KEPT, Promise, Wish, draw, floats, lacking, remarks, teach
 from train.tiles import WHOLE, Sight, Tiles
 from train.views import DataSet, Views, strata_choice
 
@@ -29,6 +29,8 @@ TOLERANCE_SHARE = 0.35
 LEARNING_RATE = 2e-3
 FEWEST_STEPS = 10
 """Steps an epoch has at least, so that few views are learnt as thoroughly as many."""
+MOST_NAMED = 4
+"""Parts that a remark names; a person looks up the others."""
 BOUND = 2.0
 """How many times worse a wrong label must draw a view (median) before wrong parts are said to be told."""
 PATIENCE = 12
@@ -95,6 +97,14 @@ def fit(data: DataSet, settings: Settings, callbacks: Sequence[keras.callbacks.C
     seconds = {"cvae": drawn_at - began, "heads": time.monotonic() - drawn_at}
     usual = tuple(Usual.of(given.images[given.label == k]) for k in range(len(data.labels)))
     found = remarks(taught.promise, wish, float(kept.mean()))
+    few = lacking(data.train.label[data.train.defective], len(data.labels))
+    if taught.promise.real and few.any():
+        names = [data.labels[k] for k in np.flatnonzero(few)]
+        named = ", ".join(names if len(names) <= MOST_NAMED else [*names[:MOST_NAMED], "…"])
+        found.append(
+            f"{few.sum()} of {len(few)} parts ({named}) have fewer than {FEWEST_DEFECTS} defective views of their own, "
+            "so made-up ones were added; escapes were counted on real ones, most of them of other parts"
+        )
     if len(data.labels) > 1 and (ratio := _binding(cvae, check, tiles)) < BOUND:
         found.append(
             f"the label hardly binds: a wrong one draws only {ratio:.1f} times worse, so do not trust what is said of "

@@ -211,6 +211,8 @@ def test_an_export_with_a_key_is_signed_at_once(
     assert {path.name for path in tmp_path.iterdir()} == {
         "plant.key", "plant.pub", "part.onnx", "part.onnx.sig", "part.cdx.json",
     }  # fmt: skip
+    assert export_cli.main([str(run_folder), "--out", str(out)]) == 0
+    assert not out.with_name("part.onnx.sig").exists(), "the signature of an older bundle is none of this one"
 
 
 def test_every_export_has_its_bill(bundle_path: Path) -> None:
