@@ -5,7 +5,7 @@ import logging
 import sys
 from pathlib import Path
 
-from edge_runtime.errors import BundleError, StationError, StoreError
+from edge_runtime.errors import BundleError, ChoiceError, StationError, StoreError
 from edge_runtime.recipe import Recipe
 from edge_runtime.station import Station
 from edge_runtime.store import SHORT, Choice, Installed, Store
@@ -92,6 +92,8 @@ def _in_use(station: Station, store: Store) -> Installed | None:
         if (choice := store.choice()) is not None:
             return store.entry(choice.sha256)
         return store.install(station.bundle, station.check_against)
+    except ChoiceError:
+        why = f"{store.choice_path} is damaged, so which bundle was used is in doubt"
     except (BundleError, StationError) as error:
         why = "; ".join(str(error).splitlines())
     log.warning("there will be nothing to roll back to: %s", why)

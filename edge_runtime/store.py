@@ -21,7 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from edge_runtime.bundle import Bundle, BundleInfo, load_bundle
 from edge_runtime.disk import sync_folder, write_synced, write_whole
-from edge_runtime.errors import BundleError, StoreError
+from edge_runtime.errors import BundleError, ChoiceError, StoreError
 
 BUNDLE = "bundle.onnx"
 SIGNATURE = "bundle.onnx.sig"
@@ -162,27 +162,34 @@ class Store:
         return bundle
 
     def choice(self) -> Choice | None:
-        """What is chosen; None where nothing ever was. Raises StoreError where that cannot be read: it is no guess."""
+        """What is chosen; None where nothing ever was.
+
+        Raises StoreError where that cannot be read, ChoiceError where it is damaged: no bundle is guessed.
+        """
         try:
             return Choice.model_validate_json(self.choice_path.read_bytes())
         except FileNotFoundError:
             return None
-        except (OSError, ValidationError) as error:
-            why = (
-                "is damaged, so which bundle is meant is in doubt; delete it, then kenpin-edge bundle use chooses again"
-            )
-            raise StoreError(self.choice_path, why) from error
+        except OSError as error:
+            raise StoreError(self.choice_path, f"cannot be read ({error.strerror}); correct its rights") from error
+        except ValidationError as error:
+            why = "is damaged, so which bundle is meant is in doubt; choose again with kenpin-edge bundle use"
+            raise ChoiceError(self.choice_path, why) from error
 
     def choose(self, sha256: str, first: str | None, *, beside: str) -> Installed:
         """Name the installed bundle `sha256` as the one to judge; on the disk when this returns.
 
-        `first`: what was used before the first choice. `beside`: what the station file names.
+        `first`: what was used before the first choice. `beside`: what the station file names. A damaged choice gives
+        way: to delete it first would let the station file's bundle inspect in between.
         """
         with self._changing():
             entry = self.entry(sha256)
             if entry is None:
                 raise StoreError(self.folder, f"{sha256[:SHORT]} is no longer installed; install it again")
-            now = self.choice()
+            try:
+                now = self.choice()
+            except ChoiceError:
+                now = None
             was, before = (now.sha256, now.before) if now else (first, None)
             if was != sha256:
                 before = was

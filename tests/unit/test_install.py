@@ -124,6 +124,24 @@ def test_a_station_file_whose_bundle_is_lost_can_still_use_another(
     assert run("rollback", file) == 2
 
 
+def test_a_damaged_choice_is_replaced_without_being_deleted_first(
+    file: Path, tmp_path: Path, capsys: Captured, caplog: pytest.LogCaptureFixture
+) -> None:
+    for version in ("2", "3"):
+        run("install", file, bundle(tmp_path, version))
+    run("use", file, "readable", "2")
+    choice = tmp_path / "state" / "bundles" / "choice.json"
+    choice.write_text("{")
+    capsys.readouterr()
+    assert run("rollback", file) == 2
+    assert "choice.json: is damaged" in refused(capsys)
+    assert run("use", file, "readable", "9") == 2
+    assert choice.read_text() == "{", "what cannot be used replaces nothing"
+    assert run("use", file, "readable", "3") == 0
+    assert "nothing to roll back to" in caplog.text
+    assert roles(file, capsys) == {"1": "", "2": "", "3": "in_use"}
+
+
 def test_only_what_is_neither_in_use_nor_before_is_removed(file: Path, tmp_path: Path, capsys: Captured) -> None:
     for version in ("2", "3"):
         run("install", file, bundle(tmp_path, version))

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from edge_runtime.bundle import BundleInfo
-from edge_runtime.errors import BundleError, StationError, StoreError
+from edge_runtime.errors import BundleError, ChoiceError, StationError, StoreError
 from edge_runtime.store import Choice, Installed, Store
 from export.signing import read_private, sign
 from tests.unit.conftest import Pair, write_readable_bundle
@@ -188,8 +188,17 @@ def test_a_refused_choice_is_put_back_unless_another_was_made_since(store: Store
 def test_a_damaged_choice_is_not_guessed(store: Store, tmp_path: Path, text: str) -> None:
     install(store, tmp_path, "1")
     store.choice_path.write_text(text, encoding="latin-1")
-    with pytest.raises(StoreError, match=r"choice\.json: is damaged.*delete it"):
+    with pytest.raises(ChoiceError, match=r"choice\.json: is damaged.*; choose again with kenpin-edge bundle use"):
         store.choice()
+
+
+def test_a_choice_that_cannot_be_read_is_not_called_damaged_and_stays(store: Store, tmp_path: Path) -> None:
+    entry = install(store, tmp_path, "1")
+    store.choice_path.mkdir()
+    for ask in (store.choice, lambda: store.choose(entry.sha256, None, beside="part.onnx")):
+        with pytest.raises(StoreError, match=r"choice\.json: cannot be read \(Is a directory\); correct its rights$"):
+            ask()
+    assert store.choice_path.is_dir()
 
 
 def test_a_bundle_is_not_removed_while_it_is_read(
