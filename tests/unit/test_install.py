@@ -114,6 +114,25 @@ def test_a_bundle_that_does_not_know_what_is_expected_now_is_not_chosen(
     assert Store(tmp_path / "state").choice() is None
 
 
+def test_a_rollback_from_a_damaged_bundle_whose_label_was_set_names_a_way_out_that_needs_no_daemon(
+    file: Path, tmp_path: Path, capsys: Captured
+) -> None:
+    known = (*READABLE_LABELS, "D4")
+    run("install", file, bundle(tmp_path, "2", known))
+    run("use", file, "readable", "2")
+    Recipe(tmp_path / "state", {"J4": "A12"}, known).set("J4", "D4")
+    sha256 = Store(tmp_path / "state").find("readable", "2").sha256
+    (tmp_path / "state" / "bundles" / sha256 / "bundle.onnx").write_bytes(b"no model")
+    capsys.readouterr()
+    assert run("rollback", file) == 2
+    kept = tmp_path / "state" / "recipe.json"
+    assert "region J4 expects 'D4', which readable-1 does not know" in (line := refused(capsys))
+    assert line.endswith(f"; where no daemon runs, delete {kept}: the station file's labels count again")
+    kept.unlink()
+    assert run("rollback", file) == 0
+    assert roles(file, capsys) == {"1": "in_use", "2": "previous"}
+
+
 def test_a_station_file_whose_bundle_is_lost_can_still_use_another(
     file: Path, tmp_path: Path, capsys: Captured
 ) -> None:
