@@ -98,7 +98,10 @@ class Changeover:
                 self._refuse(None, str(error), tell)
             return
         self._complaint = ""
-        if choice is None or choice == self._seen:  # None: the choice was deleted, which counts from the next start on
+        if choice is None:  # deleted: the next start is with the station file's, also if another is refused until then
+            self._seen = self._settled = None
+            return
+        if choice == self._seen:
             return
         self._seen = choice
         if choice.sha256 == self.inspector.bundle.sha256:

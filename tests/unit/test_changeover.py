@@ -245,6 +245,16 @@ def test_a_deleted_choice_counts_from_the_next_start_on(line: Line) -> None:
     assert line.begin()[0].inspector.bundle.info.version == "1"
 
 
+def test_a_deleted_choice_does_not_come_back_when_a_later_one_is_refused(line: Line) -> None:
+    line.choose(line.bundle("2"))
+    changeover, _ = line.begin()
+    line.store.choice_path.unlink()
+    changeover.look(line.tell)
+    damage(line, entry := line.bundle("3"))
+    assert_refused(line, changeover, entry, "is no ONNX file")
+    assert line.store.choice() is None
+
+
 def test_a_choice_made_while_another_is_refused_is_not_put_back(line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
     changeover, _ = line.begin()
     refused, following = line.bundle("2"), line.bundle("3")
