@@ -22,6 +22,9 @@ log = logging.getLogger(__name__)
 POLL_S = 0.5
 """How often the choice is looked at: a person who changes over waits a second, and the file is 300 bytes."""
 
+STOP_S = 1.0
+"""How long stopping waits for a bundle that is just proving itself: the end of the process ends that, too."""
+
 
 class Tell(Protocol):
     """How an event becomes known."""
@@ -73,14 +76,17 @@ class Changeover:
 
     @contextmanager
     def watching(self, tell: Tell) -> Iterator[None]:
-        """Within this, a choice counts within a second and the time that the new bundle needs to prove itself."""
+        """Within this, a choice counts within a second and the time that the new bundle needs to prove itself.
+
+        After it nothing is switched, put back or told any more; a choice that came too late counts at the next start.
+        """
         thread = threading.Thread(target=self._work, args=(tell,), name="changeover", daemon=True)
         thread.start()
         try:
             yield
         finally:
             self._stop.set()
-            thread.join()
+            thread.join(STOP_S)
 
     def look(self, tell: Tell) -> None:
         """Change over if another bundle was chosen since the last look; if it must not be, say why, and put it back."""
@@ -92,7 +98,10 @@ class Changeover:
                 self._refuse(None, str(error), tell)
             return
         self._complaint = ""
-        if choice is None or choice == self._seen:  # None: the choice was deleted, which counts from the next start on
+        if choice is None:  # deleted: the next start is with the station file's, also if another is refused until then
+            self._seen = self._settled = None
+            return
+        if choice == self._seen:
             return
         self._seen = choice
         if choice.sha256 == self.inspector.bundle.sha256:
@@ -106,6 +115,8 @@ class Changeover:
             log.exception("changing to %s failed", choice.sha256)
             self._refuse(choice, f"fault at the station: {error}", tell)
         else:
+            if was is None:
+                return
             now = self.inspector.bundle.ref
             name = f"{now.name}-{now.version} ({now.sha256[:SHORT]})"
             log.info(
@@ -113,11 +124,13 @@ class Changeover:
             )
             tell("bundle-switched", bundle=now.model_dump(), was=was.ref.model_dump())
 
-    def _change_to(self, choice: Choice) -> Bundle:
-        """Let the chosen bundle judge from the next frame on; the one that judged until now."""
+    def _change_to(self, choice: Choice) -> Bundle | None:
+        """Let the chosen bundle judge from the next frame on; the one that judged until now. None once stopping."""
         bundle = self._store.load(choice.sha256)
         self._station.check_against(bundle.info)
         following, was = self._inspector(bundle), self.inspector.bundle
+        if self._stop.is_set():
+            return None
         with self._recipe.changing_to(f"{bundle.info.name}-{bundle.info.version}", bundle.info.labels):
             self.inspector = following
         self._settled = choice
@@ -125,6 +138,8 @@ class Changeover:
 
     def _refuse(self, choice: Choice | None, why: str, tell: Tell) -> None:
         """Say that the old bundle stays, and make it the choice again, so that a restart finds what runs now."""
+        if self._stop.is_set():
+            return
         bundle = self.inspector.bundle.ref
         log.error("the chosen bundle is refused, %s-%s goes on: %s", bundle.name, bundle.version, why)
         wanted: dict[str, str] = {}

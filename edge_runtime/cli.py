@@ -5,7 +5,9 @@ Each command is imported when it is asked for: the time from a cold start to the
 
 import argparse
 import logging
+import os
 import sys
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -29,7 +31,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run a command and return its exit status; `argv` without the program's name, None for the process' own."""
     arguments = _parser().parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
-    return guarded("kenpin-edge", "edge", lambda: _command(arguments))
+    status = guarded("kenpin-edge", "edge", lambda: _command(arguments))
+    if any(thread.name == "changeover" for thread in threading.enumerate()):
+        # Told to stop while a new bundle proves itself. Python would end that thread inside the engine, which aborts.
+        logging.shutdown()
+        os._exit(status)
+    return status
 
 
 def _command(arguments: argparse.Namespace) -> int:

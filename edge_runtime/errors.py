@@ -8,6 +8,7 @@ KenpinError
 ├── BundleError      a bundle that must not inspect
 ├── KeyFileError     a key that cannot sign or be trusted
 ├── StoreError       bundles that cannot be kept, found or chosen
+│   └── ChoiceError  which bundle is chosen is in doubt
 ├── StationError     a STATION.toml with mistakes, all of them
 ├── CameraError      a camera that cannot be opened
 ├── RecipeError      a label or region that a recipe cannot take
@@ -61,6 +62,10 @@ class KeyFileError(_FileError):
 
 class StoreError(_FileError):
     """Bundles cannot be kept, found or chosen; the old choice stays."""
+
+
+class ChoiceError(StoreError):
+    """What is kept as the choice is damaged: which bundle is meant is in doubt until a person chooses again."""
 
 
 class StationError(KenpinError):

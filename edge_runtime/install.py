@@ -5,7 +5,7 @@ import logging
 import sys
 from pathlib import Path
 
-from edge_runtime.errors import BundleError, StationError, StoreError
+from edge_runtime.errors import BundleError, ChoiceError, RecipeError, StationError, StoreError
 from edge_runtime.recipe import Recipe
 from edge_runtime.station import Station
 from edge_runtime.store import SHORT, Choice, Installed, Store
@@ -80,8 +80,11 @@ def _choose(station: Station, store: Store, sha256: str) -> None:
     was = _in_use(station, store)
     if was is not None and was.sha256 != sha256:
         recipe = Recipe(station.data, station.expected(), was.labels)
-        with recipe.changing_to(f"{bundle.info.name}-{bundle.info.version}", bundle.info.labels):
-            pass  # only asked whether it could; the daemon asks again when it changes
+        try:  # the daemon asks again when it changes
+            recipe.check_against(f"{bundle.info.name}-{bundle.info.version}", bundle.info.labels)
+        except RecipeError as error:
+            how = f"where no daemon runs, delete {recipe.path}: the station file's labels count again"
+            raise RecipeError(f"{error}; {how}") from error
     entry = store.choose(sha256, was.sha256 if was else None, beside=station.bundle_named)
     _say(f"{entry} is chosen")
 
@@ -92,6 +95,8 @@ def _in_use(station: Station, store: Store) -> Installed | None:
         if (choice := store.choice()) is not None:
             return store.entry(choice.sha256)
         return store.install(station.bundle, station.check_against)
+    except ChoiceError:
+        why = f"{store.choice_path} is damaged, so which bundle was used is in doubt"
     except (BundleError, StationError) as error:
         why = "; ".join(str(error).splitlines())
     log.warning("there will be nothing to roll back to: %s", why)

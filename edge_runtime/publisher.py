@@ -44,8 +44,8 @@ class _Ack:
 class Publisher:
     """Sends what waits in the outbox, a bounded window at a time. `publish` is only called while connected.
 
-    `connected`, `disconnected` and `acknowledged` are for paho's callbacks; they may be called with paho's locks held,
-    so they wait for nothing that is held during `publish`, except where paho holds none (the first two).
+    `connected`, `disconnected` and `acknowledged` are for paho's callbacks. While it calls the last two, paho may hold
+    locks that `publish` waits for, so these take none; during `connected` it holds none.
     """
 
     def __init__(self, outbox: Outbox, publish: Publish, clock: Callable[[], float] = time.monotonic) -> None:
@@ -54,7 +54,7 @@ class Publisher:
         self._thread = threading.Thread(target=self._work, name="publisher", daemon=True)
         self._stopping = False
         self._acks: deque[_Ack] = deque()  # at most a window of them
-        self._gate = threading.Lock()  # nothing is published across the start or the end of a connection
+        self._gate = threading.Lock()  # nothing is published across the start of a connection
         self._connection = 0
         self._window = 0  # 0: not connected
         self._progress = threading.Condition()
@@ -88,9 +88,8 @@ class Publisher:
         self._wake.set()
 
     def disconnected(self) -> None:
-        """The connection has ended. In paho's on_disconnect."""
-        with self._gate:
-            self._window = 0
+        """The connection has ended. In paho's on_disconnect. What is just being published goes out once more."""
+        self._window = 0
 
     def acknowledged(self, message: int, refusal: str | None) -> None:
         """The broker has answered a publish; `refusal` is its reason where it did not take it. In paho's on_publish."""

@@ -33,7 +33,7 @@ class Recipe:
     """The expected label per region. One object for all threads: the lock is inside.
 
     What was commanded is kept in `<data>/recipe.json`, and survives a restart: where it still fits the station and the
-    bundle, it wins over the station file, because the change came later.
+    bundle, it wins over the station file, because the change came later. `path`: that file.
     """
 
     def __init__(self, folder: Path, expected: Mapping[str, str], known: tuple[str, ...]) -> None:
@@ -42,23 +42,23 @@ class Recipe:
         `known`: the bundle's labels. Raises RecipeError where a kept recipe is there but damaged: which part is
         expected is then in doubt, and kenpin does not guess.
         """
-        self._path = folder / "recipe.json"
+        self.path = folder / "recipe.json"
         self._known = known
         self._mutex = threading.Lock()
         labels = dict(expected)
         self._commanded: dict[str, str] = {}
         self._before: deque[tuple[int, Mapping[str, str]]] = deque(maxlen=CHANGES)  # until when, and what; oldest first
-        for region, label in _kept(self._path).items():
+        for region, label in _kept(self.path).items():
             if region not in labels:
-                log.warning("%s: region %s is no longer in the station file; left out", self._path, region)
+                log.warning("%s: region %s is no longer in the station file; left out", self.path, region)
             elif label not in known:
                 instead = labels[region]
                 why = f"the bundle does not know {label!r}; {instead!r} instead"
-                log.warning("%s: region %s: %s", self._path, region, why)
+                log.warning("%s: region %s: %s", self.path, region, why)
             else:
                 if label != labels[region]:
                     was = labels[region]
-                    log.info("%s: region %s expects %r, as set by command, not %r", self._path, region, label, was)
+                    log.info("%s: region %s expects %r, as set by command, not %r", self.path, region, label, was)
                 labels[region] = self._commanded[region] = label
         self._labels: Mapping[str, str] = MappingProxyType(labels)
 
@@ -93,9 +93,9 @@ class Recipe:
             change = Change(region, label, self._labels[region])
             commanded = {**self._commanded, region: label}
             try:
-                write_whole(self._path, json.dumps(commanded).encode())
+                write_whole(self.path, json.dumps(commanded).encode())
             except OSError as error:
-                raise RecipeError(f"{self._path}: cannot be written ({error.strerror}); the old label stays") from error
+                raise RecipeError(f"{self.path}: cannot be written ({error.strerror}); the old label stays") from error
             self._commanded = commanded
             self._before.append((time.time_ns(), self._labels))
             self._labels = MappingProxyType({**self._labels, region: label})
@@ -109,12 +109,20 @@ class Recipe:
         changed.
         """
         with self._mutex:
-            unknown = [f"{region} expects {label!r}" for region, label in self._labels.items() if label not in known]
-            if unknown:
-                why = f"which {bundle} does not know ({', '.join(known)})"
-                raise RecipeError(f"region {', region '.join(unknown)}, {why}; set a label that both know first")
+            self._check(bundle, known)
             yield
             self._known = known
+
+    def check_against(self, bundle: str, known: tuple[str, ...]) -> None:
+        """Raise RecipeError, as `changing_to` does, where a region expects a label that is not one of `known`."""
+        with self._mutex:
+            self._check(bundle, known)
+
+    def _check(self, bundle: str, known: tuple[str, ...]) -> None:
+        unknown = [f"{region} expects {label!r}" for region, label in self._labels.items() if label not in known]
+        if unknown:
+            why = f"which {bundle} does not know ({', '.join(known)})"
+            raise RecipeError(f"region {', region '.join(unknown)}, {why}; set a label that both know first")
 
 
 def _kept(path: Path) -> dict[str, str]:

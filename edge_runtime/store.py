@@ -8,9 +8,12 @@ A bundle's folder appears whole, by one rename, and a choice is replaced whole. 
 """
 
 import fcntl
+import hashlib
+import logging
 import os
 import re
 import shutil
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -21,7 +24,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from edge_runtime.bundle import Bundle, BundleInfo, load_bundle
 from edge_runtime.disk import sync_folder, write_synced, write_whole
-from edge_runtime.errors import BundleError, StoreError
+from edge_runtime.errors import BundleError, ChoiceError, StoreError
+
+log = logging.getLogger(__name__)
 
 BUNDLE = "bundle.onnx"
 SIGNATURE = "bundle.onnx.sig"
@@ -31,6 +36,10 @@ SHORT = 12
 """Hex digits of a SHA-256 that a person is shown."""
 SHORTEST = 4
 """Fewer hex digits than these may well be a version that was taken for a SHA-256."""
+WAIT_S = 120.0
+"""How long one who holds the store is waited for: a large bundle that proves itself takes seconds, a copy less."""
+LOOK_S = 0.05
+"""How often the store is looked at while another holds it."""
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]  # it becomes the name of a folder
 
@@ -79,23 +88,22 @@ class Store:
         self.choice_path = self.folder / "choice.json"
 
     def install(self, file: Path, fits: Callable[[BundleInfo], None]) -> Installed:
-        """Copy the bundle `file`, and `<file>.sig` where it is there, once the copy has proven itself.
+        """Copy the bundle `file`, and `<file>.sig` where it is there, once it has proven itself.
 
         `fits` raises where the bundle is not for this station. Raises BundleError for the file. A bundle that is
         installed already is installed again: that mends a damaged copy, and brings its signature up to date.
         """
+        bundle = load_bundle(file, self._trusted)  # before the lock: nobody has to wait for a large one
+        fits(bundle.info)
         data, signature = _read(file), _read(file.with_name(f"{file.name}.sig"), may_miss=True)
+        if hashlib.sha256(data or b"").hexdigest() != bundle.sha256:
+            raise BundleError(file, "was written to while it was read; install it once it is whole")
         with self._changing():
             draft = self._draft
             draft.mkdir()
             write_synced(draft / BUNDLE, data or b"")
             if signature is not None:
                 write_synced(draft / SIGNATURE, signature)
-            try:
-                bundle = load_bundle(draft / BUNDLE, self._trusted)
-            except BundleError as error:
-                raise BundleError(file, error.why) from error  # the draft's name means nothing to anyone
-            fits(bundle.info)
             entry = Installed(
                 name=bundle.info.name,
                 version=bundle.info.version,
@@ -162,27 +170,34 @@ class Store:
         return bundle
 
     def choice(self) -> Choice | None:
-        """What is chosen; None where nothing ever was. Raises StoreError where that cannot be read: it is no guess."""
+        """What is chosen; None where nothing ever was.
+
+        Raises StoreError where that cannot be read, ChoiceError where it is damaged: no bundle is guessed.
+        """
         try:
             return Choice.model_validate_json(self.choice_path.read_bytes())
         except FileNotFoundError:
             return None
-        except (OSError, ValidationError) as error:
-            why = (
-                "is damaged, so which bundle is meant is in doubt; delete it, then kenpin-edge bundle use chooses again"
-            )
-            raise StoreError(self.choice_path, why) from error
+        except OSError as error:
+            raise StoreError(self.choice_path, f"cannot be read ({error.strerror}); correct its rights") from error
+        except ValidationError as error:
+            why = "is damaged, so which bundle is meant is in doubt; choose again with kenpin-edge bundle use"
+            raise ChoiceError(self.choice_path, why) from error
 
     def choose(self, sha256: str, first: str | None, *, beside: str) -> Installed:
         """Name the installed bundle `sha256` as the one to judge; on the disk when this returns.
 
-        `first`: what was used before the first choice. `beside`: what the station file names.
+        `first`: what was used before the first choice. `beside`: what the station file names. A damaged choice gives
+        way: to delete it first would let the station file's bundle inspect in between.
         """
         with self._changing():
             entry = self.entry(sha256)
             if entry is None:
                 raise StoreError(self.folder, f"{sha256[:SHORT]} is no longer installed; install it again")
-            now = self.choice()
+            try:
+                now = self.choice()
+            except ChoiceError:
+                now = None
             was, before = (now.sha256, now.before) if now else (first, None)
             if was != sha256:
                 before = was
@@ -247,16 +262,33 @@ class Store:
 
     @contextmanager
     def _held(self, how: int) -> Iterator[None]:
-        """Hold the store's lock. It ends with the process, however that ends."""
+        """Hold the store's lock; it ends with the process, however that ends. Raises StoreError after WAIT_S."""
         try:
             descriptor = os.open(self.folder, os.O_RDONLY)
         except OSError as error:
             raise self._unreadable(error) from error
         try:
-            fcntl.flock(descriptor, how)
+            self._lock(descriptor, how)
             yield
         finally:
             os.close(descriptor)
+
+    def _lock(self, descriptor: int, how: int) -> None:
+        give_up: float | None = None
+        while True:
+            try:
+                fcntl.flock(descriptor, how | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                now = time.monotonic()
+                if give_up is None:
+                    give_up = now + WAIT_S
+                    log.warning("%s: waiting for another that reads or changes it", self.folder)
+                elif now > give_up:
+                    why = f"another has read or changed it for {WAIT_S:.0f} s; let it end, then try again"
+                    raise StoreError(self.folder, why) from error
+                time.sleep(LOOK_S)
+            else:
+                return
 
     def _unreadable(self, error: OSError) -> StoreError:
         return StoreError(self.folder, f"cannot be read ({error.strerror}); correct its rights, or install again")

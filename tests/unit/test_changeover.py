@@ -1,5 +1,6 @@
 """The change to another bundle: proven first, refused with a reason, and never to one that was not meant."""
 
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -190,6 +191,39 @@ def test_a_fault_while_loading_is_told_and_the_old_one_stays(line: Line, monkeyp
     assert_refused(line, changeover, entry, "fault at the station: no room for another session")
 
 
+@pytest.mark.parametrize("damaged", [False, True])
+def test_stopping_does_not_wait_for_a_bundle_that_proves_itself_and_then_nothing_is_switched_or_told(
+    line: Line, monkeypatch: pytest.MonkeyPatch, *, damaged: bool
+) -> None:
+    changeover, _ = line.begin()
+    before, entry = changeover.inspector, line.bundle("2")
+    if damaged:
+        damage(line, entry)
+    proving, go_on = threading.Event(), threading.Event()
+    really: Callable[[Store, str], Bundle] = Store.load
+
+    def slowly(store: Store, sha256: str) -> Bundle:
+        proving.set()
+        assert go_on.wait(30)
+        return really(store, sha256)
+
+    monkeypatch.setattr(Store, "load", slowly)
+    monkeypatch.setattr("edge_runtime.changeover.STOP_S", 0.1)
+    line.choose(entry)
+    with changeover.watching(line.tell):
+        assert proving.wait(30)
+        (thread,) = (thread for thread in threading.enumerate() if thread.name == "changeover")
+    assert thread.is_alive(), "stopping waited for the bundle"
+    go_on.set()
+    thread.join(30)
+    assert not thread.is_alive()
+    assert changeover.inspector is before
+    assert line.told == []
+    choice = line.store.choice()
+    assert choice is not None
+    assert choice.sha256 == entry.sha256, "it counts at the next start"
+
+
 def test_a_choice_that_becomes_unreadable_is_told_once_and_the_old_one_stays(line: Line) -> None:
     line.choose(line.bundle("2"))
     changeover, _ = line.begin()
@@ -209,6 +243,16 @@ def test_a_deleted_choice_counts_from_the_next_start_on(line: Line) -> None:
     changeover.look(line.tell)
     assert changeover.inspector.bundle.info.version == "2"
     assert line.begin()[0].inspector.bundle.info.version == "1"
+
+
+def test_a_deleted_choice_does_not_come_back_when_a_later_one_is_refused(line: Line) -> None:
+    line.choose(line.bundle("2"))
+    changeover, _ = line.begin()
+    line.store.choice_path.unlink()
+    changeover.look(line.tell)
+    damage(line, entry := line.bundle("3"))
+    assert_refused(line, changeover, entry, "is no ONNX file")
+    assert line.store.choice() is None
 
 
 def test_a_choice_made_while_another_is_refused_is_not_put_back(line: Line, monkeypatch: pytest.MonkeyPatch) -> None:

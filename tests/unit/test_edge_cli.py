@@ -153,3 +153,33 @@ def test_a_picture_in_another_size_and_colour_is_scored_whole(
     cv2.imwrite(str(tmp_path / "colour.bmp"), pixels)
     assert main(["score", str(readable_bundle.path), str(tmp_path / "colour.bmp"), "--label", "A12"]) == 0
     assert json.loads(capsys.readouterr().out)["regions"][0]["box"] == [0, 0, 300, 200]
+
+
+STOPPED_WHILE_A_BUNDLE_PROVES_ITSELF = """
+import sys, threading
+from pathlib import Path
+from edge_runtime import daemon
+from edge_runtime.bundle import load_bundle
+from edge_runtime.cli import main
+
+proven = threading.Event()
+
+def prove():
+    while True:
+        load_bundle(Path(sys.argv[1]))
+        proven.set()
+
+def run(_station):
+    threading.Thread(target=prove, name="changeover", daemon=True).start()
+    assert proven.wait(60)
+
+daemon.run = run
+sys.exit(main(["run", "station.toml"]))
+"""
+
+
+def test_a_clean_stop_ends_with_0_also_while_a_bundle_proves_itself(readable_bundle: Bundle) -> None:
+    command = [sys.executable, "-c", STOPPED_WHILE_A_BUNDLE_PROVES_ITSELF, str(readable_bundle.path)]
+    for _ in range(5):  # the engine aborts in about every second one if Python ends the thread
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stderr) == (0, "")

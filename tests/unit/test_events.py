@@ -1,54 +1,148 @@
-"""Events: told in order, told again until the broker has them, bounded while it is away."""
+"""Events: told in order, one in flight, told again until the broker has them, bounded while it is away."""
+
+import threading
+
+import pytest
 
 from edge_runtime.events import WAITING, Events
 
 
 class Wire:
-    """Keeps what is published; message ids count from 1, as paho's do."""
+    """Keeps what is published; message ids count from 1, as paho's do. `at_once`: acknowledges within `publish`."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, at_once: bool = False) -> None:
         self.sent: list[bytes] = []
+        self.events = Events(self.publish)
+        self._at_once = at_once
 
     def publish(self, payload: bytes) -> int:
         self.sent.append(payload)
+        if self._at_once:
+            self.events.acknowledged(len(self.sent))
         return len(self.sent)
+
+    def acknowledge(self) -> None:
+        """Acknowledge what was published last."""
+        self.events.acknowledged(len(self.sent))
 
 
 def test_an_event_is_told_at_once_where_the_broker_is_there() -> None:
     wire = Wire()
-    events = Events(wire.publish)
-    events.connected()
-    events.tell(b"a")
+    wire.events.connected()
+    wire.events.tell(b"a")
     assert wire.sent == [b"a"]
 
 
 def test_events_wait_for_the_broker_and_go_out_in_order() -> None:
-    wire = Wire()
-    events = Events(wire.publish)
-    events.tell(b"a")
-    events.tell(b"b")
+    wire = Wire(at_once=True)
+    wire.events.tell(b"a")
+    wire.events.tell(b"b")
     assert wire.sent == []
-    events.connected()
+    wire.events.connected()
     assert wire.sent == [b"a", b"b"]
+
+
+def test_one_is_in_flight_and_the_next_follows_when_it_is_acknowledged() -> None:
+    wire = Wire()
+    for payload in (b"a", b"b", b"c"):
+        wire.events.tell(payload)
+    wire.events.connected()
+    assert wire.sent == [b"a"]
+    wire.events.acknowledged(7)  # a verdict's
+    assert wire.sent == [b"a"]
+    wire.acknowledge()
+    assert wire.sent == [b"a", b"b"]
+    wire.acknowledge()
+    wire.acknowledge()
+    wire.events.tell(b"d")
+    assert wire.sent == [b"a", b"b", b"c", b"d"]
+
+
+def test_an_acknowledgement_that_comes_before_the_message_id_counts() -> None:
+    wire = Wire(at_once=True)
+    wire.events.connected()
+    for number in range(3):
+        wire.events.tell(str(number).encode())
+    wire.events.disconnected()
+    wire.events.connected()
+    assert wire.sent == [b"0", b"1", b"2"], "told again although it was acknowledged, or never told"
 
 
 def test_what_was_not_acknowledged_is_told_again_and_what_was_is_not() -> None:
     wire = Wire()
-    events = Events(wire.publish)
-    events.connected()
-    events.tell(b"a")
-    events.tell(b"b")
-    events.acknowledged(1)
-    events.disconnected()
-    events.tell(b"c")
-    events.connected()
+    wire.events.connected()
+    wire.events.tell(b"a")
+    wire.acknowledge()
+    wire.events.tell(b"b")
+    wire.events.disconnected()
+    wire.events.tell(b"c")
+    assert wire.sent == [b"a", b"b"]
+    wire.events.connected()
+    wire.acknowledge()
     assert wire.sent == [b"a", b"b", b"b", b"c"]
 
 
 def test_of_too_many_the_oldest_give_way() -> None:
-    wire = Wire()
-    events = Events(wire.publish)
+    wire = Wire(at_once=True)
     for number in range(WAITING + 5):
-        events.tell(str(number).encode())
-    events.connected()
+        wire.events.tell(str(number).encode())
+    wire.events.connected()
     assert wire.sent == [str(number).encode() for number in range(5, WAITING + 5)]
+
+
+@pytest.mark.parametrize("news", ["disconnected", "acknowledged"])
+def test_a_callback_with_pahos_lock_does_not_wait_for_a_thread_that_wants_it(news: str) -> None:
+    pahos, publishing = threading.RLock(), threading.Event()
+    sent: list[bytes] = []
+
+    def publish(payload: bytes) -> int:
+        publishing.set()
+        with pahos:
+            sent.append(payload)
+        return len(sent)
+
+    events = Events(publish)
+    events.connected()
+    teller = threading.Thread(target=events.tell, args=(b"a",), daemon=True)
+
+    def callback() -> None:
+        with pahos:
+            teller.start()
+            assert publishing.wait(30)
+            events.disconnected() if news == "disconnected" else events.acknowledged(9)
+
+    pahos_thread = threading.Thread(target=callback, daemon=True)
+    pahos_thread.start()
+    for thread in (pahos_thread, teller):
+        thread.join(10)
+        assert not thread.is_alive(), "both wait for each other"
+    assert sent == [b"a"]
+    events.connected()
+    assert sent == [b"a"] * 2, "what was not acknowledged is told again"
+
+
+def test_no_event_is_lost_or_told_twice_whichever_thread_comes_first() -> None:
+    acknowledger_has = threading.Semaphore(0)
+    sent: list[bytes] = []
+
+    def publish(payload: bytes) -> int:
+        sent.append(payload)
+        acknowledger_has.release()
+        return len(sent)
+
+    events = Events(publish)
+    events.connected()
+    payloads = [str(number).encode() for number in range(WAITING)]
+
+    def acknowledge() -> None:
+        for message in range(1, len(payloads) + 1):
+            assert acknowledger_has.acquire(timeout=10)
+            events.acknowledged(message)
+
+    acknowledger = threading.Thread(target=acknowledge, daemon=True)
+    acknowledger.start()
+    for payload in payloads:
+        events.tell(payload)
+    acknowledger.join(30)
+    assert not acknowledger.is_alive(), f"{len(sent)} of {len(payloads)} were sent"
+    assert sent == payloads

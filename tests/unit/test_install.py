@@ -114,6 +114,25 @@ def test_a_bundle_that_does_not_know_what_is_expected_now_is_not_chosen(
     assert Store(tmp_path / "state").choice() is None
 
 
+def test_a_rollback_from_a_damaged_bundle_whose_label_was_set_names_a_way_out_that_needs_no_daemon(
+    file: Path, tmp_path: Path, capsys: Captured
+) -> None:
+    known = (*READABLE_LABELS, "D4")
+    run("install", file, bundle(tmp_path, "2", known))
+    run("use", file, "readable", "2")
+    Recipe(tmp_path / "state", {"J4": "A12"}, known).set("J4", "D4")
+    sha256 = Store(tmp_path / "state").find("readable", "2").sha256
+    (tmp_path / "state" / "bundles" / sha256 / "bundle.onnx").write_bytes(b"no model")
+    capsys.readouterr()
+    assert run("rollback", file) == 2
+    kept = tmp_path / "state" / "recipe.json"
+    assert "region J4 expects 'D4', which readable-1 does not know" in (line := refused(capsys))
+    assert line.endswith(f"; where no daemon runs, delete {kept}: the station file's labels count again")
+    kept.unlink()
+    assert run("rollback", file) == 0
+    assert roles(file, capsys) == {"1": "in_use", "2": "previous"}
+
+
 def test_a_station_file_whose_bundle_is_lost_can_still_use_another(
     file: Path, tmp_path: Path, capsys: Captured
 ) -> None:
@@ -122,6 +141,24 @@ def test_a_station_file_whose_bundle_is_lost_can_still_use_another(
     assert run("use", file, "readable", "2") == 0
     assert roles(file, capsys) == {"2": "in_use"}
     assert run("rollback", file) == 2
+
+
+def test_a_damaged_choice_is_replaced_without_being_deleted_first(
+    file: Path, tmp_path: Path, capsys: Captured, caplog: pytest.LogCaptureFixture
+) -> None:
+    for version in ("2", "3"):
+        run("install", file, bundle(tmp_path, version))
+    run("use", file, "readable", "2")
+    choice = tmp_path / "state" / "bundles" / "choice.json"
+    choice.write_text("{")
+    capsys.readouterr()
+    assert run("rollback", file) == 2
+    assert "choice.json: is damaged" in refused(capsys)
+    assert run("use", file, "readable", "9") == 2
+    assert choice.read_text() == "{", "what cannot be used replaces nothing"
+    assert run("use", file, "readable", "3") == 0
+    assert "nothing to roll back to" in caplog.text
+    assert roles(file, capsys) == {"1": "", "2": "", "3": "in_use"}
 
 
 def test_only_what_is_neither_in_use_nor_before_is_removed(file: Path, tmp_path: Path, capsys: Captured) -> None:

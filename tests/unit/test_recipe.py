@@ -117,3 +117,12 @@ def test_a_picture_taken_before_a_change_is_judged_by_what_was_expected_then(tmp
     recipe.set("J4", "B")
     assert recipe.labels_at(taken)["J4"] == "A"
     assert recipe.labels_at(time.time_ns())["J4"] == "B"
+
+
+def test_asking_whether_a_bundle_fits_changes_nothing(tmp_path: Path) -> None:
+    recipe = two(tmp_path)
+    recipe.check_against("part-2", ("A12", "B7", "D4"))
+    with pytest.raises(RecipeError, match=r"region J5 expects 'B7', which part-3 does not know \(A12\); set a label"):
+        recipe.check_against("part-3", ("A12",))
+    with pytest.raises(RecipeError, match="unknown label 'D4'"):
+        recipe.set("J4", "D4")

@@ -1,6 +1,7 @@
 """Bundles side by side on disk: whole or not there, and one of them chosen."""
 
 import errno
+import fcntl
 import os
 import threading
 from collections.abc import Sequence
@@ -8,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from edge_runtime.bundle import BundleInfo
-from edge_runtime.errors import BundleError, StationError, StoreError
+from edge_runtime.bundle import Bundle, BundleInfo, load_bundle
+from edge_runtime.errors import BundleError, ChoiceError, StationError, StoreError
 from edge_runtime.store import Choice, Installed, Store
 from export.signing import read_private, sign
 from tests.unit.conftest import Pair, write_readable_bundle
@@ -117,8 +118,52 @@ def test_a_bundle_that_does_not_prove_itself_is_named_and_leaves_nothing(store: 
         store.install(broken, any_station)
     with pytest.raises(BundleError, match=r"missing\.onnx: cannot be read"):
         store.install(tmp_path / "missing.onnx", any_station)
+    assert not store.folder.exists()
+
+
+def test_a_file_that_is_written_to_while_it_is_installed_is_refused(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file, other = bundle(tmp_path, "1"), bundle(tmp_path, "2").read_bytes()
+
+    def overtaken(path: Path, trusted: Sequence[Path]) -> Bundle:
+        proven = load_bundle(path, trusted)
+        file.write_bytes(other)
+        return proven
+
+    monkeypatch.setattr("edge_runtime.store.load_bundle", overtaken)
+    with pytest.raises(BundleError, match=r"part-1\.onnx: was written to while it was read"):
+        store.install(file, any_station)
     assert store.installed() == []
-    assert left_behind(store) == []
+
+
+def test_nobody_waits_for_a_bundle_that_proves_itself_before_it_is_installed(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, following = install(store, tmp_path, "1"), bundle(tmp_path, "2")
+
+    def slowly(path: Path, trusted: Sequence[Path]) -> Bundle:
+        if path == following:
+            assert Store(tmp_path / "state").load(first.sha256).sha256 == first.sha256
+        return load_bundle(path, trusted)
+
+    monkeypatch.setattr("edge_runtime.store.load_bundle", slowly)
+    monkeypatch.setattr("edge_runtime.store.WAIT_S", 0.1)
+    store.install(following, any_station)
+
+
+def test_who_waits_for_the_store_says_so_and_gives_up(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    entry = install(store, tmp_path, "1")
+    monkeypatch.setattr("edge_runtime.store.WAIT_S", 0.1)
+    holder = os.open(store.folder, os.O_RDONLY)
+    fcntl.flock(holder, fcntl.LOCK_EX)
+    with pytest.raises(StoreError, match=r"bundles: another has read or changed it for .*, then try again"):
+        store.load(entry.sha256)
+    os.close(holder)
+    assert caplog.messages == [f"{store.folder}: waiting for another that reads or changes it"]
+    assert store.load(entry.sha256).sha256 == entry.sha256
 
 
 def test_a_bundle_that_is_not_for_the_station_is_not_installed(store: Store, tmp_path: Path) -> None:
@@ -188,24 +233,30 @@ def test_a_refused_choice_is_put_back_unless_another_was_made_since(store: Store
 def test_a_damaged_choice_is_not_guessed(store: Store, tmp_path: Path, text: str) -> None:
     install(store, tmp_path, "1")
     store.choice_path.write_text(text, encoding="latin-1")
-    with pytest.raises(StoreError, match=r"choice\.json: is damaged.*delete it"):
+    with pytest.raises(ChoiceError, match=r"choice\.json: is damaged.*; choose again with kenpin-edge bundle use"):
         store.choice()
+
+
+def test_a_choice_that_cannot_be_read_is_not_called_damaged_and_stays(store: Store, tmp_path: Path) -> None:
+    entry = install(store, tmp_path, "1")
+    store.choice_path.mkdir()
+    for ask in (store.choice, lambda: store.choose(entry.sha256, None, beside="part.onnx")):
+        with pytest.raises(StoreError, match=r"choice\.json: cannot be read \(Is a directory\); correct its rights$"):
+            ask()
+    assert store.choice_path.is_dir()
 
 
 def test_a_bundle_is_not_removed_while_it_is_read(
     store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     entry = install(store, tmp_path, "1")
-    reading, go_on = threading.Event(), threading.Event()
     gone_while_read = []
     remover = threading.Thread(target=store.remove, args=(entry,))
 
     def slowly(path: Path, _trusted: Sequence[Path]) -> object:
-        reading.set()
         remover.start()
         remover.join(0.2)  # it must be waiting for us; were it not, this is time enough to delete
         gone_while_read.append(not path.exists())
-        go_on.set()
         return loaded
 
     loaded = store.load(entry.sha256)
