@@ -9,6 +9,7 @@ import hashlib
 import json
 import os
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -126,7 +127,7 @@ class BundleInfo(_Meta):
         if f"{PREFIX}format" not in properties:
             raise BundleError(path, "is an ONNX model, but not a kenpin bundle; write one with kenpin-export")
         if properties[f"{PREFIX}format"] != FORMAT:
-            found = properties[f"{PREFIX}format"]
+            found = properties[f"{PREFIX}format"][:20]
             raise BundleError(path, f"has format {found!r}, this kenpin reads {FORMAT!r}; export it again")
         fields = {}
         for key, field in cls.model_fields.items():
@@ -276,7 +277,8 @@ def _check_contract(bundle: Bundle) -> None:
                 raise BundleError(bundle.path, f"its {kind} {name!r} is {has}, not {wanted}; export it again")
     labels = bundle.info.labels
     if len(set(labels)) < len(labels):
-        raise BundleError(bundle.path, f"names a label twice ({', '.join(labels)}); export it again")
+        [(twice, _)] = Counter(labels).most_common(1)
+        raise BundleError(bundle.path, f"names the label {twice!r} twice; export it again")
     if len(bundle.info.usual) != len(labels) or (bundle.info.thresholds.mismatch is None) != (len(labels) == 1):
         raise BundleError(bundle.path, f"its metadata do not fit its {len(labels)} labels; export it again")
     spec = bundle.info.view

@@ -1,0 +1,59 @@
+"""What damaged and hostile bundles have taught: one file that is wrong in one way, and its one line.
+
+`tests/property/test_bundle_damage.py` is where most of them were found.
+"""
+
+import json
+from pathlib import Path
+
+import onnx
+import pytest
+
+from edge_runtime.bundle import Bundle, load_bundle
+from edge_runtime.errors import LONGEST, BundleError
+
+
+@pytest.fixture
+def model(readable_bundle: Bundle) -> onnx.ModelProto:
+    """The readable bundle, to be damaged."""
+    return onnx.load(readable_bundle.path)
+
+
+def claim(model: onnx.ModelProto, **properties: str) -> None:
+    """Let `model` say something else of itself."""
+    kept = {entry.key: entry.value for entry in model.metadata_props}
+    del model.metadata_props[:]
+    onnx.helper.set_model_props(model, kept | {f"kenpin.{key}": value for key, value in properties.items()})
+
+
+def refusal(model: onnx.ModelProto, folder: Path) -> str:
+    """Why `model` is refused."""
+    path = folder / "x.onnx"
+    path.write_bytes(model.SerializeToString())
+    with pytest.raises(BundleError) as refused:
+        load_bundle(path)
+    assert str(refused.value).isprintable()
+    assert len(refused.value.why) <= LONGEST
+    return refused.value.why
+
+
+@pytest.mark.parametrize(
+    "claims",
+    [
+        {"format": "2\n" * 10_000},
+        {"labels": json.dumps(["A12\n", "A12\n", "C3"])},
+        {"labels": json.dumps(["A12"] * 100_000)},
+        {"usual": "[" + "{}," * 10_000 + "{}]"},
+        {"thresholds": '{"defect": "\\u001b[31m"}'},
+    ],
+)
+def test_what_a_bundle_says_of_itself_is_quoted_in_one_short_line(
+    model: onnx.ModelProto, tmp_path: Path, claims: dict[str, str]
+) -> None:
+    claim(model, **claims)
+    assert "export it again" in refusal(model, tmp_path)
+
+
+def test_what_the_engine_says_of_a_damaged_name_is_one_line(model: onnx.ModelProto, tmp_path: Path) -> None:
+    model.graph.node[3].input[0] = "defect\x7f\npixel\x1b[31m"
+    assert r"defect\x7f pixel\x1b[31m" in refusal(model, tmp_path)
