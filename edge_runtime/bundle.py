@@ -253,13 +253,18 @@ def open_bundle(path: Path, data: bytes) -> Bundle:
     options.log_severity_level = 4  # what is wrong with a file is our one line, not the engine's and ours
     options.add_session_config_entry(WEIGHTS_ELSEWHERE, os.devnull)
     try:
-        session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+        session = onnxruntime.InferenceSession(
+            data, options, providers=["CPUExecutionProvider"], enable_fallback=0
+        )  # the fallback is the same once more, after words of the engine's own on stdout
     except Exception as error:  # the engine raises a dozen unrelated types of its own, some of them plain RuntimeError
         why = re.sub(r"\s+", " ", str(error))[:120]
         raise BundleError(path, f"is no ONNX file that can be run; write one with kenpin-export ({why})") from error
-    info = BundleInfo.from_properties(path, session.get_modelmeta().custom_metadata_map)
-    bundle = Bundle(path, info, hashlib.sha256(data).hexdigest(), session)
-    _check_contract(bundle)
+    try:
+        info = BundleInfo.from_properties(path, session.get_modelmeta().custom_metadata_map)
+        bundle = Bundle(path, info, hashlib.sha256(data).hexdigest(), session)
+        _check_contract(bundle)
+    except UnicodeDecodeError as error:  # the engine takes a name for bytes, and so may find nothing wrong with it
+        raise BundleError(path, "is damaged, a name in it is no UTF-8; export it again") from error
     _replay(bundle)
     return bundle
 

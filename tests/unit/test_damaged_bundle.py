@@ -57,3 +57,17 @@ def test_what_a_bundle_says_of_itself_is_quoted_in_one_short_line(
 def test_what_the_engine_says_of_a_damaged_name_is_one_line(model: onnx.ModelProto, tmp_path: Path) -> None:
     model.graph.node[3].input[0] = "defect\x7f\npixel\x1b[31m"
     assert r"defect\x7f pixel\x1b[31m" in refusal(model, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "times"), [(b"kenpin.usual", 1), (b"A12", 1), (b"reconstruction", -1), (b"flat_shape", 1)]
+)
+def test_a_name_that_is_no_utf8_is_refused_and_the_engine_says_nothing_of_its_own(
+    readable_bundle: Bundle, tmp_path: Path, capfd: pytest.CaptureFixture[str], name: bytes, times: int
+) -> None:
+    whole = readable_bundle.path.read_bytes()
+    path = tmp_path / "x.onnx"
+    path.write_bytes(whole.replace(name, b"\xff" + name[1:], times))
+    with pytest.raises(BundleError, match=r"is damaged|is no ONNX file that can be run"):
+        load_bundle(path)
+    assert capfd.readouterr() == ("", "")
