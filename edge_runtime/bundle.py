@@ -19,7 +19,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 import onnxruntime
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from edge_runtime.alignment import Alignment, Matrix
 from edge_runtime.errors import BundleError
@@ -49,6 +49,19 @@ WEIGHTS_ELSEWHERE = "session.model_external_initializers_file_folder_path"
 it look where nothing can be: the bundle is one file, and its SHA-256 and signature must cover all that runs."""
 
 Floats = npt.NDArray[np.float32]
+
+
+LONGEST_NAME = 255
+"""Characters of a name, version or label: as many as a folder's name, which is where labels come from."""
+
+
+def _readable(name: str) -> str:
+    if not name.isprintable():
+        raise ValueError("holds a line break or another character that cannot be shown")
+    return name
+
+
+Name = Annotated[str, Field(min_length=1, max_length=LONGEST_NAME), AfterValidator(_readable)]
 
 
 class _Meta(BaseModel):
@@ -101,9 +114,9 @@ class BundleInfo(_Meta):
     `alignment`: what views are brought onto before the session; None, and left out, where they are taken as they are.
     """
 
-    name: Annotated[str, Field(min_length=1)]
-    version: Annotated[str, Field(min_length=1)]
-    labels: Annotated[tuple[str, ...], Field(min_length=1)]
+    name: Name
+    version: Name
+    labels: Annotated[tuple[Name, ...], Field(min_length=1)]
     view: ViewSpec
     thresholds: Thresholds
     metrics: dict[str, Any]
@@ -136,7 +149,7 @@ class BundleInfo(_Meta):
             text = properties.get(PREFIX + key, "")
             try:
                 fields[key] = text if key in ("name", "version") else json.loads(text)
-            except json.JSONDecodeError as error:
+            except (ValueError, RecursionError) as error:  # no JSON, a number of 10,000 digits, a list in a list in …
                 raise BundleError(path, f"its {PREFIX}{key} is missing or damaged; export it again") from error
         try:
             return cls.model_validate(fields)

@@ -41,8 +41,7 @@ def refusal(model: onnx.ModelProto, folder: Path) -> str:
     "claims",
     [
         {"format": "2\n" * 10_000},
-        {"labels": json.dumps(["A12\n", "A12\n", "C3"])},
-        {"labels": json.dumps(["A12"] * 100_000)},
+        {"labels": json.dumps(["A" * 200] * 100_000)},
         {"usual": "[" + "{}," * 10_000 + "{}]"},
         {"thresholds": '{"defect": "\\u001b[31m"}'},
     ],
@@ -71,3 +70,23 @@ def test_a_name_that_is_no_utf8_is_refused_and_the_engine_says_nothing_of_its_ow
     with pytest.raises(BundleError, match=r"is damaged|is no ONNX file that can be run"):
         load_bundle(path)
     assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("value", ["[" * 100_000, '{"a":' * 100_000, f'{{"a": {"9" * 10_000}}}'])
+def test_json_that_python_gives_up_on_is_damaged(model: onnx.ModelProto, tmp_path: Path, value: str) -> None:
+    claim(model, metrics=value)
+    assert refusal(model, tmp_path) == "its kenpin.metrics is missing or damaged; export it again"
+
+
+@pytest.mark.parametrize("name", ["A\n12", "A12\x1b[2J", "\ud800", "A" * 256, ""])
+def test_a_label_that_no_verdict_or_log_could_hold_is_refused(
+    model: onnx.ModelProto, tmp_path: Path, name: str
+) -> None:
+    claim(model, labels=json.dumps([name, "B7", "C3"]))
+    assert "its kenpin.labels.0 is wrong" in refusal(model, tmp_path)
+
+
+@pytest.mark.parametrize("key", ["name", "version"])
+def test_a_name_that_no_verdict_or_log_could_hold_is_refused(model: onnx.ModelProto, tmp_path: Path, key: str) -> None:
+    claim(model, **{key: "harness\nOK"})
+    assert f"its kenpin.{key} is wrong" in refusal(model, tmp_path)
