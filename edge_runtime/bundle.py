@@ -23,7 +23,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from edge_runtime.alignment import Alignment, Matrix
 from edge_runtime.errors import BundleError
-from edge_runtime.picture import Image, ViewSpec
+from edge_runtime.picture import Image, ViewSpec, view_of_png
 from edge_runtime.quality import Usual
 from edge_runtime.verdict import BundleRef, Thresholds
 
@@ -91,10 +91,10 @@ class Golden(_Meta):
 
     def view(self, spec: ViewSpec) -> Image:
         """The golden view, uint8 [H, W, C]. Raises ValueError where it is no picture of that size."""
-        pixels = cv2.imdecode(np.frombuffer(base64.b64decode(self.image), np.uint8), cv2.IMREAD_UNCHANGED)
-        if pixels is None:
-            raise ValueError("a golden view is no picture")
-        return pixels.reshape(spec.height, spec.width, spec.channels).astype(np.uint8)
+        view = view_of_png(self.image)
+        if view.shape != (spec.height, spec.width, spec.channels):
+            raise ValueError(f"a golden view is {view.shape}, not {spec}")
+        return view
 
 
 class Provenance(_Meta):

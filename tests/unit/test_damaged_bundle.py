@@ -3,14 +3,19 @@
 `tests/property/test_bundle_damage.py` is where most of them were found.
 """
 
+import base64
 import json
+from collections.abc import Callable
 from pathlib import Path
 
+import cv2
+import numpy as np
 import onnx
 import pytest
 
 from edge_runtime.bundle import Bundle, load_bundle
 from edge_runtime.errors import LONGEST, BundleError
+from edge_runtime.picture import Image, view_of_png
 
 
 @pytest.fixture
@@ -35,6 +40,22 @@ def refusal(model: onnx.ModelProto, folder: Path) -> str:
     assert str(refused.value).isprintable()
     assert len(refused.value.why) <= LONGEST
     return refused.value.why
+
+
+def png(view: Image) -> bytes:
+    return cv2.imencode(".png", view)[1].tobytes()
+
+
+def golden(image: bytes) -> str:
+    """A golden vector of that picture."""
+    vector = {"label": 0, "defect_score": 0.1, "mismatch_score": 0.2, "features": [0.1, 0.2]}
+    return json.dumps([vector | {"image": base64.b64encode(image).decode()}])
+
+
+def references(image: bytes, *, shift: float = 2) -> str:
+    """An alignment of the readable bundle's three labels, onto that picture."""
+    reference = {"image": base64.b64encode(image).decode(), "shift": shift, "turn": 2, "likeness": 0}
+    return json.dumps({"references": [reference] * 3})
 
 
 @pytest.mark.parametrize(
@@ -90,3 +111,35 @@ def test_a_label_that_no_verdict_or_log_could_hold_is_refused(
 def test_a_name_that_no_verdict_or_log_could_hold_is_refused(model: onnx.ModelProto, tmp_path: Path, key: str) -> None:
     claim(model, **{key: "harness\nOK"})
     assert f"its kenpin.{key} is wrong" in refusal(model, tmp_path)
+
+
+def test_a_picture_larger_than_a_view_is_refused_before_it_is_decoded(
+    model: onnx.ModelProto, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bomb = png(np.zeros((16, 4097, 1), np.uint8))
+    monkeypatch.delattr(cv2, "imdecode")
+    with pytest.raises(ValueError, match="at most 4096 pixels a side"):
+        view_of_png(base64.b64encode(bomb).decode())
+    claim(model, golden=golden(bomb))
+    assert refusal(model, tmp_path) == "golden vector 0 cannot be run; export it again"
+    claim(model, alignment=references(bomb))
+    assert "at most 4096 pixels a side" in refusal(model, tmp_path)
+
+
+def test_a_golden_view_of_another_shape_is_refused(
+    readable_view: Callable[..., Image], model: onnx.ModelProto, tmp_path: Path
+) -> None:
+    claim(model, golden=golden(png(readable_view(20, 40, 40, 40))))
+    (tmp_path / "whole.onnx").write_bytes(model.SerializeToString())
+    load_bundle(tmp_path / "whole.onnx")
+    claim(model, golden=golden(png(readable_view(20, 40, 40, 40).reshape(8, 32, 1))))
+    assert refusal(model, tmp_path) == "golden vector 0 cannot be run; export it again"
+
+
+def test_a_damaged_picture_is_refused_and_libpng_says_nothing_of_its_own(capfd: pytest.CaptureFixture[str]) -> None:
+    whole = png(np.arange(256, dtype=np.uint8).reshape(16, 16, 1))
+    for place in range(len(whole)):
+        for damaged in (whole[:place], whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :]):
+            with pytest.raises(ValueError, match="PNG"):
+                view_of_png(base64.b64encode(damaged).decode())
+    assert capfd.readouterr() == ("", "")
