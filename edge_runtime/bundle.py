@@ -44,6 +44,9 @@ SCORE_TOLERANCE = 1e-3
 FEATURE_TOLERANCE = 0.02
 """The same for features, which have units of a good view's spread."""
 
+MOST_BYTES = 2**31 - 1
+"""ONNX is protobuf, which ends there; what is longer is another's file, and not read."""
+
 WEIGHTS_ELSEWHERE = "session.model_external_initializers_file_folder_path"
 """Where the engine looks for weights that a model names but does not hold; else it would be the working folder. We let
 it look where nothing can be: the bundle is one file, and its SHA-256 and signature must cover all that runs."""
@@ -249,9 +252,15 @@ def load_bundle(path: Path, trusted_keys: Sequence[Path] = ()) -> Bundle:
 
 
 def read_bundle(path: Path) -> bytes:
-    """The content of `path`. Raises BundleError where it cannot be read."""
+    """The content of `path`. Raises BundleError where it cannot be read, is no file, or is too long for a bundle."""
     try:
-        return path.read_bytes()
+        if not path.is_file() and path.exists():  # a pipe would let us wait, a device read for ever
+            raise BundleError(path, "is no file; name one written by kenpin-export")
+        with path.open("rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            if size > MOST_BYTES:
+                raise BundleError(path, f"is no bundle, its {size:,} bytes are too many for ONNX")
+            return file.read()
     except OSError as error:
         raise BundleError(path, f"cannot be read ({error.strerror}); name a file written by kenpin-export") from error
 

@@ -19,7 +19,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from edge_runtime.bundle import Bundle, BundleInfo, load_bundle
+from edge_runtime.bundle import Bundle, BundleInfo, load_bundle, read_bundle
 from edge_runtime.disk import sync_folder, write_synced, write_whole
 from edge_runtime.errors import BundleError, StoreError
 
@@ -84,11 +84,11 @@ class Store:
         `fits` raises where the bundle is not for this station. Raises BundleError for the file. A bundle that is
         installed already is installed again: that mends a damaged copy, and brings its signature up to date.
         """
-        data, signature = _read(file), _read(file.with_name(f"{file.name}.sig"), may_miss=True)
+        data, signature = read_bundle(file), _read_signature(file.with_name(f"{file.name}.sig"))
         with self._changing():
             draft = self._draft
             draft.mkdir()
-            write_synced(draft / BUNDLE, data or b"")
+            write_synced(draft / BUNDLE, data)
             if signature is not None:
                 write_synced(draft / SIGNATURE, signature)
             try:
@@ -262,10 +262,10 @@ class Store:
         return StoreError(self.folder, f"cannot be read ({error.strerror}); correct its rights, or install again")
 
 
-def _read(file: Path, *, may_miss: bool = False) -> bytes | None:
+def _read_signature(file: Path) -> bytes | None:
     try:
         return file.read_bytes()
+    except FileNotFoundError:
+        return None
     except OSError as error:
-        if may_miss and isinstance(error, FileNotFoundError):
-            return None
         raise BundleError(file, f"cannot be read ({error.strerror}); name a file written by kenpin-export") from error

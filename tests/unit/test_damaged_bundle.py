@@ -5,17 +5,20 @@
 
 import base64
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
 import cv2
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 
-from edge_runtime.bundle import Bundle, load_bundle
+from edge_runtime.bundle import MOST_BYTES, Bundle, load_bundle
 from edge_runtime.errors import LONGEST, BundleError
 from edge_runtime.picture import Image, view_of_png
+from edge_runtime.store import Store
 
 
 @pytest.fixture
@@ -143,3 +146,20 @@ def test_a_damaged_picture_is_refused_and_libpng_says_nothing_of_its_own(capfd: 
             with pytest.raises(ValueError, match="PNG"):
                 view_of_png(base64.b64encode(damaged).decode())
     assert capfd.readouterr() == ("", "")
+
+
+def test_a_file_too_long_for_onnx_is_refused_unread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "x.onnx"
+    with path.open("wb") as file:
+        file.truncate(MOST_BYTES + 1)  # a hole, which takes no place on the disk
+    monkeypatch.setattr(onnxruntime, "InferenceSession", None)
+    for read in (load_bundle, lambda path: Store(tmp_path).install(path, lambda _: None)):
+        with pytest.raises(BundleError, match="2,147,483,648 bytes are too many"):
+            read(path)
+
+
+def test_what_is_no_file_is_refused_without_waiting_for_its_end(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.onnx")
+    for path in (tmp_path / "pipe.onnx", tmp_path, Path("/dev/zero")):
+        with pytest.raises(BundleError, match="is no file; name one written by kenpin-export"):
+            load_bundle(path)
