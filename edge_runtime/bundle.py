@@ -318,6 +318,8 @@ def _check_contract(bundle: Bundle) -> None:
 
 def _replay(bundle: Bundle) -> None:
     """Raise BundleError where a golden vector comes out differently here than where it was trained."""
+    spec = bundle.info.view
+    size = spec.height, spec.width
     for number, golden in enumerate(bundle.info.golden):
         try:
             found = bundle.inspect(golden.view(bundle.info.view), golden.label)
@@ -334,8 +336,15 @@ def _replay(bundle: Bundle) -> None:
                 f"golden vector {number} gives {found.defect_score:.4f} / {found.mismatch_score:.4f}, trained was "
                 f"{golden.defect_score:.4f} / {golden.mismatch_score:.4f}; do not inspect with it, export it again",
             )
-    last = len(bundle.info.labels) - 1
+        if found.difference.shape != size or found.reconstruction.shape != (*size, spec.channels):
+            raise BundleError(
+                bundle.path,
+                f"its difference and reconstruction are {found.difference.shape} and {found.reconstruction.shape} "
+                f"of a view of {spec}; export it again",
+            )
     try:
-        bundle.inspect(bundle.info.golden[0].view(bundle.info.view), last)
-    except Exception as error:  # the engine's own types; whatever it is, the graph knows fewer labels than it says
-        raise BundleError(bundle.path, "has fewer parts than its metadata have labels; export it again") from error
+        bundle.find(bundle.info.golden[0].view(spec))
+    except Exception as error:  # the engine's own types; whatever it is, the first wrong part would find it, too
+        raise BundleError(
+            bundle.path, "has fewer parts than its metadata have labels, or takes one view only; export it again"
+        ) from error

@@ -163,3 +163,22 @@ def test_what_is_no_file_is_refused_without_waiting_for_its_end(tmp_path: Path) 
     for path in (tmp_path / "pipe.onnx", tmp_path, Path("/dev/zero")):
         with pytest.raises(BundleError, match="is no file; name one written by kenpin-export"):
             load_bundle(path)
+
+
+def test_pictures_of_another_shape_than_the_view_are_refused(model: onnx.ModelProto, tmp_path: Path) -> None:
+    for output in ("difference", "reconstruction"):
+        changed = onnx.ModelProto.FromString(model.SerializeToString())
+        (makes,) = (node for node in changed.graph.node if output in node.output)
+        makes.output[0] = "right"
+        changed.graph.node.append(onnx.helper.make_node("Reshape", ["right", "flat_shape"], [output]))
+        (declared,) = (tensor for tensor in changed.graph.output if tensor.name == output)
+        declared.type.tensor_type.ClearField("shape")
+        assert "its difference and reconstruction are" in refusal(changed, tmp_path)
+
+
+def test_a_graph_that_takes_one_view_only_is_refused_before_the_first_wrong_part(
+    model: onnx.ModelProto, tmp_path: Path
+) -> None:
+    for tensor in (*model.graph.input, *model.graph.output):
+        tensor.type.tensor_type.shape.dim[0].dim_value = 1
+    assert "or takes one view only" in refusal(model, tmp_path)
