@@ -189,9 +189,11 @@ class Alignment(BaseModel):
         return cls(references=tuple(Reference.of(views[label == k]) for k in range(count)))
 
     def fits(self, spec: ViewSpec, count: int) -> bool:
-        """Whether these are references of `count` labels, of views as `spec` says."""
+        """Whether these are references of `count` labels, of views as `spec` says, that stay in sight."""
         shape = (spec.height, spec.width, spec.channels)
-        return len(self.references) == count and all(own.picture.shape == shape for own in self.references)
+        return len(self.references) == count and all(
+            own.picture.shape == shape and own.shift <= max(shape[:2]) for own in self.references
+        )
 
     def align(self, view: Image, label: int) -> tuple[Image, Matrix]:
         """`view`, uint8 [H, W, C], brought onto the reference of `label`; see `Reference.align`."""

@@ -44,6 +44,9 @@ SCORE_TOLERANCE = 1e-3
 FEATURE_TOLERANCE = 0.02
 """The same for features, which have units of a good view's spread."""
 
+MOST_VIEWS = 2**30
+"""Bytes of one view for each label: naming a wrong part asks for all of them at once, and references are kept."""
+
 MOST_BYTES = 2**31 - 1
 """ONNX is protobuf, which ends there; what is longer is another's file, and not read."""
 
@@ -309,6 +312,8 @@ def _check_contract(bundle: Bundle) -> None:
     if len(bundle.info.usual) != len(labels) or (bundle.info.thresholds.mismatch is None) != (len(labels) == 1):
         raise BundleError(bundle.path, f"its metadata do not fit its {len(labels)} labels; export it again")
     spec = bundle.info.view
+    if len(labels) * spec.height * spec.width * spec.channels > MOST_VIEWS:
+        raise BundleError(bundle.path, f"has {len(labels)} labels, too many for views of {spec}; train fewer a bundle")
     if bundle.info.alignment is not None and not bundle.info.alignment.fits(spec, len(labels)):
         raise BundleError(bundle.path, f"its kenpin.alignment does not fit its {len(labels)} labels; export it again")
     shape = list(bundle.session.get_inputs()[[t.name for t in bundle.session.get_inputs()].index("image")].shape[1:])

@@ -182,3 +182,22 @@ def test_a_graph_that_takes_one_view_only_is_refused_before_the_first_wrong_part
     for tensor in (*model.graph.input, *model.graph.output):
         tensor.type.tensor_type.shape.dim[0].dim_value = 1
     assert "or takes one view only" in refusal(model, tmp_path)
+
+
+def test_more_labels_than_can_be_asked_at_once_are_refused(model: onnx.ModelProto, tmp_path: Path) -> None:
+    labels = [f"A{number}" for number in range(22)]
+    usual = [{"low": [0, 0, 0], "high": [255, 255, 255]}] * len(labels)
+    view = {"height": 4096, "width": 4096, "channels": 3}
+    claim(model, labels=json.dumps(labels), usual=json.dumps(usual), view=json.dumps(view))
+    assert "has 22 labels, too many for views of" in refusal(model, tmp_path)
+
+
+def test_a_reference_that_would_be_searched_far_beyond_the_view_is_refused(
+    readable_view: Callable[..., Image], model: onnx.ModelProto, tmp_path: Path
+) -> None:
+    part = png(readable_view(20, 40, 40, 40))
+    claim(model, alignment=references(part, shift=16))
+    (tmp_path / "whole.onnx").write_bytes(model.SerializeToString())
+    load_bundle(tmp_path / "whole.onnx")
+    claim(model, alignment=references(part, shift=17))
+    assert "its kenpin.alignment does not fit" in refusal(model, tmp_path)
