@@ -56,6 +56,9 @@ it look where nothing can be: the bundle is one file, and its SHA-256 and signat
 
 Floats = npt.NDArray[np.float32]
 
+# What is wrong with a file is our one line, not the engine's and ours.
+onnxruntime.set_default_logger_severity(4)
+
 
 LONGEST_NAME = 255
 """Characters of a name, version or label: as many as a folder's name, which is where labels come from."""
@@ -275,7 +278,7 @@ def open_bundle(path: Path, data: bytes) -> Bundle:
     not say of a golden view what the training box said. NaN disagrees, too.
     """
     options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4  # what is wrong with a file is our one line, not the engine's and ours
+    options.log_severity_level = 4  # a session has a logger of its own
     options.add_session_config_entry(WEIGHTS_ELSEWHERE, os.devnull)
     try:
         session = onnxruntime.InferenceSession(

@@ -134,7 +134,7 @@ def view_of_png(text: str) -> Image:
     """
     data = base64.b64decode(text, validate=True)
     width, height = int.from_bytes(data[16:20]), int.from_bytes(data[20:24])
-    if not data.startswith(_PNG_HEAD) or max(width, height) > LARGEST:
+    if not data.startswith(_PNG_HEAD) or not 1 <= min(width, height) <= max(width, height) <= LARGEST:
         raise ValueError(f"is no PNG of a view of at most {LARGEST} pixels a side")
     _check_png(data)
     try:

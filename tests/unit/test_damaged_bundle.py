@@ -6,6 +6,7 @@
 import base64
 import json
 import os
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -145,6 +146,10 @@ def test_a_damaged_picture_is_refused_and_libpng_says_nothing_of_its_own(capfd: 
         for damaged in (whole[:place], whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :]):
             with pytest.raises(ValueError, match="PNG"):
                 view_of_png(base64.b64encode(damaged).decode())
+    head = b"IHDR" + bytes(8) + b"\x08\x00\x00\x00\x00"  # no pixels at all, and a checksum that is right
+    nothing = whole[:12] + head + zlib.crc32(head).to_bytes(4) + whole[33:]
+    with pytest.raises(ValueError, match="PNG"):
+        view_of_png(base64.b64encode(nothing).decode())
     assert capfd.readouterr() == ("", "")
 
 
@@ -201,3 +206,11 @@ def test_a_reference_that_would_be_searched_far_beyond_the_view_is_refused(
     load_bundle(tmp_path / "whole.onnx")
     claim(model, alignment=references(part, shift=17))
     assert "its kenpin.alignment does not fit" in refusal(model, tmp_path)
+
+
+def test_what_the_engine_has_to_say_of_impossible_weights_is_one_line_too(
+    model: onnx.ModelProto, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    model.graph.initializer[0].dims[:] = [2**31, 2**31]
+    assert "is no ONNX file that can be run" in refusal(model, tmp_path)
+    assert capfd.readouterr() == ("", "")
