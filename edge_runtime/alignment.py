@@ -28,7 +28,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from edge_runtime.picture import Image, ViewSpec, is_blank
+from edge_runtime.picture import Image, ViewSpec, is_blank, view_of_png
 
 COARSE = 64
 """Pixels of a view's longer side at which the search begins."""
@@ -98,7 +98,7 @@ class Reference(BaseModel):
     @field_validator("image")
     @classmethod
     def _is_a_picture(cls, image: str) -> str:
-        _decode(image)
+        view_of_png(image)
         return image
 
     @classmethod
@@ -137,7 +137,7 @@ class Reference(BaseModel):
     @cached_property
     def picture(self) -> Image:
         """The reference view, uint8 [H, W, C]."""
-        return _decode(self.image)
+        return view_of_png(self.image)
 
     def align(self, view: Image) -> tuple[Image, Matrix]:
         """`view`, uint8 [H, W, C] of the reference's size, brought onto the reference, and how it was moved.
@@ -189,9 +189,11 @@ class Alignment(BaseModel):
         return cls(references=tuple(Reference.of(views[label == k]) for k in range(count)))
 
     def fits(self, spec: ViewSpec, count: int) -> bool:
-        """Whether these are references of `count` labels, of views as `spec` says."""
+        """Whether these are references of `count` labels, of views as `spec` says, that stay in sight."""
         shape = (spec.height, spec.width, spec.channels)
-        return len(self.references) == count and all(own.picture.shape == shape for own in self.references)
+        return len(self.references) == count and all(
+            own.picture.shape == shape and own.shift <= max(shape[:2]) for own in self.references
+        )
 
     def align(self, view: Image, label: int) -> tuple[Image, Matrix]:
         """`view`, uint8 [H, W, C], brought onto the reference of `label`; see `Reference.align`."""
@@ -256,15 +258,3 @@ def _median(views: Image) -> Image:
 
 def _encode(view: Image) -> str:
     return base64.b64encode(cv2.imencode(".png", view)[1].tobytes()).decode()
-
-
-def _decode(image: str) -> Image:
-    """uint8 [H, W, C] of a PNG in base64. Raises ValueError where it is none."""
-    data = np.frombuffer(base64.b64decode(image), np.uint8)
-    try:
-        pixels = cv2.imdecode(data, cv2.IMREAD_UNCHANGED)
-    except cv2.error:  # of no bytes at all
-        pixels = None
-    if pixels is None or pixels.dtype != np.uint8:
-        raise ValueError("a reference view is no picture")
-    return np.asarray(pixels.reshape(*pixels.shape[:2], -1))

@@ -9,6 +9,7 @@ import hashlib
 import json
 import os
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,11 +19,11 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 import onnxruntime
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from edge_runtime.alignment import Alignment, Matrix
 from edge_runtime.errors import BundleError
-from edge_runtime.picture import Image, ViewSpec
+from edge_runtime.picture import Image, ViewSpec, view_of_png
 from edge_runtime.quality import Usual
 from edge_runtime.verdict import BundleRef, Thresholds
 
@@ -44,11 +45,33 @@ SCORE_TOLERANCE = 1e-3
 FEATURE_TOLERANCE = 0.02
 """The same for features, which have units of a good view's spread."""
 
+MOST_VIEWS = 2**30
+"""Bytes of one view for each label: naming a wrong part asks for all of them at once, and references are kept."""
+
+MOST_BYTES = 2**31 - 1
+"""ONNX is protobuf, which ends there; what is longer is another's file, and not read."""
+
 WEIGHTS_ELSEWHERE = "session.model_external_initializers_file_folder_path"
 """Where the engine looks for weights that a model names but does not hold; else it would be the working folder. We let
 it look where nothing can be: the bundle is one file, and its SHA-256 and signature must cover all that runs."""
 
 Floats = npt.NDArray[np.float32]
+
+# What is wrong with a file is our one line, not the engine's and ours.
+onnxruntime.set_default_logger_severity(4)
+
+
+LONGEST_NAME = 255
+"""Characters of a name, version or label: as many as a folder's name, which is where labels come from."""
+
+
+def _readable(name: str) -> str:
+    if not name.isprintable():
+        raise ValueError("holds a line break or another character that cannot be shown")
+    return name
+
+
+Name = Annotated[str, Field(min_length=1, max_length=LONGEST_NAME), AfterValidator(_readable)]
 
 
 class _Meta(BaseModel):
@@ -78,10 +101,10 @@ class Golden(_Meta):
 
     def view(self, spec: ViewSpec) -> Image:
         """The golden view, uint8 [H, W, C]. Raises ValueError where it is no picture of that size."""
-        pixels = cv2.imdecode(np.frombuffer(base64.b64decode(self.image), np.uint8), cv2.IMREAD_UNCHANGED)
-        if pixels is None:
-            raise ValueError("a golden view is no picture")
-        return pixels.reshape(spec.height, spec.width, spec.channels).astype(np.uint8)
+        view = view_of_png(self.image)
+        if view.shape != (spec.height, spec.width, spec.channels):
+            raise ValueError(f"a golden view is {view.shape}, not {spec}")
+        return view
 
 
 class Provenance(_Meta):
@@ -101,9 +124,9 @@ class BundleInfo(_Meta):
     `alignment`: what views are brought onto before the session; None, and left out, where they are taken as they are.
     """
 
-    name: Annotated[str, Field(min_length=1)]
-    version: Annotated[str, Field(min_length=1)]
-    labels: Annotated[tuple[str, ...], Field(min_length=1)]
+    name: Name
+    version: Name
+    labels: Annotated[tuple[Name, ...], Field(min_length=1)]
     view: ViewSpec
     thresholds: Thresholds
     metrics: dict[str, Any]
@@ -127,7 +150,7 @@ class BundleInfo(_Meta):
         if f"{PREFIX}format" not in properties:
             raise BundleError(path, "is an ONNX model, but not a kenpin bundle; write one with kenpin-export")
         if properties[f"{PREFIX}format"] != FORMAT:
-            found = properties[f"{PREFIX}format"]
+            found = properties[f"{PREFIX}format"][:20]
             raise BundleError(path, f"has format {found!r}, this kenpin reads {FORMAT!r}; export it again")
         fields = {}
         for key, field in cls.model_fields.items():
@@ -136,7 +159,7 @@ class BundleInfo(_Meta):
             text = properties.get(PREFIX + key, "")
             try:
                 fields[key] = text if key in ("name", "version") else json.loads(text)
-            except json.JSONDecodeError as error:
+            except (ValueError, RecursionError) as error:  # no JSON, a number of 10,000 digits, a list in a list in …
                 raise BundleError(path, f"its {PREFIX}{key} is missing or damaged; export it again") from error
         try:
             return cls.model_validate(fields)
@@ -242,9 +265,15 @@ def load_bundle(path: Path, trusted_keys: Sequence[Path] = ()) -> Bundle:
 
 
 def read_bundle(path: Path) -> bytes:
-    """The content of `path`. Raises BundleError where it cannot be read."""
+    """The content of `path`. Raises BundleError where it cannot be read, is no file, or is too long for a bundle."""
     try:
-        return path.read_bytes()
+        if not path.is_file() and path.exists():  # a pipe would let us wait, a device read for ever
+            raise BundleError(path, "is no file; name one written by kenpin-export")
+        with path.open("rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            if size > MOST_BYTES:
+                raise BundleError(path, f"is no bundle, its {size:,} bytes are too many for ONNX")
+            return file.read()
     except OSError as error:
         raise BundleError(path, f"cannot be read ({error.strerror}); name a file written by kenpin-export") from error
 
@@ -256,16 +285,21 @@ def open_bundle(path: Path, data: bytes) -> Bundle:
     not say of a golden view what the training box said. NaN disagrees, too.
     """
     options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4  # what is wrong with a file is our one line, not the engine's and ours
+    options.log_severity_level = 4  # a session has a logger of its own
     options.add_session_config_entry(WEIGHTS_ELSEWHERE, os.devnull)
     try:
-        session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+        session = onnxruntime.InferenceSession(
+            data, options, providers=["CPUExecutionProvider"], enable_fallback=0
+        )  # the fallback is the same once more, after words of the engine's own on stdout
     except Exception as error:  # the engine raises a dozen unrelated types of its own, some of them plain RuntimeError
         why = re.sub(r"\s+", " ", str(error))[:120]
         raise BundleError(path, f"is no ONNX file that can be run; write one with kenpin-export ({why})") from error
-    info = BundleInfo.from_properties(path, session.get_modelmeta().custom_metadata_map)
-    bundle = Bundle(path, info, hashlib.sha256(data).hexdigest(), session)
-    _check_contract(bundle)
+    try:
+        info = BundleInfo.from_properties(path, session.get_modelmeta().custom_metadata_map)
+        bundle = Bundle(path, info, hashlib.sha256(data).hexdigest(), session)
+        _check_contract(bundle)
+    except UnicodeDecodeError as error:  # the engine takes a name for bytes, and so may find nothing wrong with it
+        raise BundleError(path, "is damaged, a name in it is no UTF-8; export it again") from error
     _replay(bundle)
     return bundle
 
@@ -283,10 +317,13 @@ def _check_contract(bundle: Bundle) -> None:
                 raise BundleError(bundle.path, f"its {kind} {name!r} is {has}, not {wanted}; export it again")
     labels = bundle.info.labels
     if len(set(labels)) < len(labels):
-        raise BundleError(bundle.path, f"names a label twice ({', '.join(labels)}); export it again")
+        [(twice, _)] = Counter(labels).most_common(1)
+        raise BundleError(bundle.path, f"names the label {twice!r} twice; export it again")
     if len(bundle.info.usual) != len(labels) or (bundle.info.thresholds.mismatch is None) != (len(labels) == 1):
         raise BundleError(bundle.path, f"its metadata do not fit its {len(labels)} labels; export it again")
     spec = bundle.info.view
+    if len(labels) * spec.height * spec.width * spec.channels > MOST_VIEWS:
+        raise BundleError(bundle.path, f"has {len(labels)} labels, too many for views of {spec}; train fewer a bundle")
     if bundle.info.alignment is not None and not bundle.info.alignment.fits(spec, len(labels)):
         raise BundleError(bundle.path, f"its kenpin.alignment does not fit its {len(labels)} labels; export it again")
     shape = list(bundle.session.get_inputs()[[t.name for t in bundle.session.get_inputs()].index("image")].shape[1:])
@@ -297,6 +334,8 @@ def _check_contract(bundle: Bundle) -> None:
 def _replay(bundle: Bundle) -> None:
     """Raise BundleError where a golden vector comes out differently here than where it was trained."""
     last = len(bundle.info.labels) - 1
+    spec = bundle.info.view
+    size = spec.height, spec.width
     for number, golden in enumerate(bundle.info.golden):
         try:
             found = bundle.inspect(golden.view(bundle.info.view), golden.label)
@@ -316,7 +355,15 @@ def _replay(bundle: Bundle) -> None:
         named = found.shortlist
         if not named.size or len(set(named.tolist())) < named.size or not 0 <= named.min() <= named.max() <= last:
             raise BundleError(bundle.path, f"its shortlist {named.tolist()} is none of its labels; export it again")
+        if found.difference.shape != size or found.reconstruction.shape != (*size, spec.channels):
+            raise BundleError(
+                bundle.path,
+                f"its difference and reconstruction are {found.difference.shape} and {found.reconstruction.shape} "
+                f"of a view of {spec}; export it again",
+            )
     try:
-        bundle.inspect(bundle.info.golden[0].view(bundle.info.view), last)
-    except Exception as error:  # the engine's own types; whatever it is, the graph knows fewer labels than it says
-        raise BundleError(bundle.path, "has fewer parts than its metadata have labels; export it again") from error
+        bundle.find(bundle.info.golden[0].view(spec), np.arange(last + 1))
+    except Exception as error:  # the engine's own types; whatever it is, the first wrong part would find it, too
+        raise BundleError(
+            bundle.path, "has fewer parts than its metadata have labels, or takes one view only; export it again"
+        ) from error

@@ -32,10 +32,22 @@ class UsageError(KenpinError):
     """The command line asks for something that cannot be."""
 
 
+LONGEST = 1000
+"""Characters of a reason: what a damaged or hostile file says of itself is quoted in it, and may be a book."""
+
+
+def _one_line(why: str) -> str:
+    """`why` as a line that a terminal and a log can hold: its beginning, with what cannot be shown escaped."""
+    shown = " ".join(why[: LONGEST + 1].split())
+    shown = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in shown)
+    return shown if len(shown) <= LONGEST else f"{shown[: LONGEST - 1]}…"
+
+
 class _FileError(KenpinError):
-    """Something is wrong with one file or folder."""
+    """Something is wrong with one file or folder; said in one line, whatever is in it."""
 
     def __init__(self, path: Path | str, why: str) -> None:
+        why = _one_line(why)
         super().__init__(f"{str(path)!r}: {why}" if not str(path).isprintable() else f"{path}: {why}")
         self.path, self.why = Path(path), why
 

@@ -11,7 +11,9 @@ Rules, which the bundle relies on:
   a rule that depends on the picture would let training and the line drift apart.
 """
 
+import base64
 import os
+import zlib
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -31,8 +33,12 @@ SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff"})
 FLAT = 8
 """Grey levels. A view whose brightest and darkest pixels are this close shows nothing: no light, or burnt out."""
 
+LARGEST = 4096
+"""Pixels of a view's longer side, at most."""
+
 _JPEG = b"\xff\xd8"
 _PNG = b"\x89PNG"
+_PNG_HEAD = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR"
 
 # A damaged file is our one clear line, not OpenCV's and ours.
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
@@ -43,8 +49,8 @@ class ViewSpec(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    height: Annotated[int, Field(ge=16, le=4096)]
-    width: Annotated[int, Field(ge=16, le=4096)]
+    height: Annotated[int, Field(ge=16, le=LARGEST)]
+    width: Annotated[int, Field(ge=16, le=LARGEST)]
     channels: Annotated[int, Field(ge=1, le=3)]
 
     def view(self, picture: Image) -> Image:
@@ -118,6 +124,37 @@ def as_picture(pixels: npt.NDArray[np.generic], source: Path | str) -> Image:
             source, f"has {pixels.shape[2]} channels of {pixels.dtype}; expected 8 or 16 bits, grey, colour or RGBA"
         )
     return np.ascontiguousarray(pixels, dtype=np.uint8)
+
+
+def view_of_png(text: str) -> Image:
+    """The view in `text`, a PNG in base64, as bundles hold them: uint8 [H, W, C].
+
+    Raises ValueError where it is none, is damaged, or is larger than any view, which is known before it is decoded: a
+    kilobyte can hold a gigabyte of one colour.
+    """
+    data = base64.b64decode(text, validate=True)
+    width, height = int.from_bytes(data[16:20]), int.from_bytes(data[20:24])
+    if not data.startswith(_PNG_HEAD) or not 1 <= min(width, height) <= max(width, height) <= LARGEST:
+        raise ValueError(f"is no PNG of a view of at most {LARGEST} pixels a side")
+    _check_png(data)
+    try:
+        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    except cv2.error:
+        pixels = None
+    if pixels is None or pixels.dtype != np.uint8:
+        raise ValueError("is a damaged PNG, or one of other than 8 bits")
+    return np.asarray(pixels.reshape(*pixels.shape[:2], -1))
+
+
+def _check_png(data: bytes) -> None:
+    """Raise ValueError where a part of the PNG `data` is missing or is not what its CRC says; libpng would print it."""
+    begin, kind = 8, b""
+    while kind != b"IEND":
+        end = begin + 8 + int.from_bytes(data[begin : begin + 4])
+        kind = data[begin + 4 : begin + 8]
+        if not kind or zlib.crc32(data[begin + 4 : end]) != int.from_bytes(data[end : end + 4]):
+            raise ValueError("is a damaged PNG")
+        begin = end + 4
 
 
 def is_blank(view: Image) -> bool:

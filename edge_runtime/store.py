@@ -22,7 +22,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from edge_runtime.bundle import Bundle, BundleInfo, load_bundle
+from edge_runtime.bundle import Bundle, BundleInfo, load_bundle, read_bundle
 from edge_runtime.disk import sync_folder, write_synced, write_whole
 from edge_runtime.errors import BundleError, ChoiceError, StoreError
 
@@ -95,13 +95,13 @@ class Store:
         """
         bundle = load_bundle(file, self._trusted)  # before the lock: nobody has to wait for a large one
         fits(bundle.info)
-        data, signature = _read(file), _read(file.with_name(f"{file.name}.sig"), may_miss=True)
-        if hashlib.sha256(data or b"").hexdigest() != bundle.sha256:
+        data, signature = read_bundle(file), _read_signature(file.with_name(f"{file.name}.sig"))
+        if hashlib.sha256(data).hexdigest() != bundle.sha256:
             raise BundleError(file, "was written to while it was read; install it once it is whole")
         with self._changing():
             draft = self._draft
             draft.mkdir()
-            write_synced(draft / BUNDLE, data or b"")
+            write_synced(draft / BUNDLE, data)
             if signature is not None:
                 write_synced(draft / SIGNATURE, signature)
             entry = Installed(
@@ -294,10 +294,10 @@ class Store:
         return StoreError(self.folder, f"cannot be read ({error.strerror}); correct its rights, or install again")
 
 
-def _read(file: Path, *, may_miss: bool = False) -> bytes | None:
+def _read_signature(file: Path) -> bytes | None:
     try:
         return file.read_bytes()
+    except FileNotFoundError:
+        return None
     except OSError as error:
-        if may_miss and isinstance(error, FileNotFoundError):
-            return None
         raise BundleError(file, f"cannot be read ({error.strerror}); name a file written by kenpin-export") from error
