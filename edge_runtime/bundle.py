@@ -1,4 +1,4 @@
-"""The bundle: one ONNX file that holds the whole decision, what it says of itself, and the session that runs it.
+"""The bundle: one ONNX file that holds the whole decision, what it says of itself, and the engine that runs it.
 
 `docs/format.md` states the format. `load_bundle` is its one reader, used on the line and by `export` on its draft;
 `trust` says who may have written it.
@@ -7,8 +7,6 @@
 import base64
 import hashlib
 import json
-import os
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,11 +15,11 @@ from typing import Annotated, Any, Self
 import cv2
 import numpy as np
 import numpy.typing as npt
-import onnxruntime
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from edge_runtime.alignment import Alignment, Matrix
-from edge_runtime.errors import BundleError
+from edge_runtime.engine import Arrays, Engine, OnnxRuntime, one_line
+from edge_runtime.errors import BundleError, EngineError
 from edge_runtime.picture import Image, ViewSpec
 from edge_runtime.quality import Usual
 from edge_runtime.verdict import BundleRef, Thresholds
@@ -42,10 +40,6 @@ SCORE_TOLERANCE = 1e-3
 """How far a score may be from what was trained: it moves no verdict that was not a coin's toss."""
 FEATURE_TOLERANCE = 0.02
 """The same for features, which have units of a good view's spread."""
-
-WEIGHTS_ELSEWHERE = "session.model_external_initializers_file_folder_path"
-"""Where the engine looks for weights that a model names but does not hold; else it would be the working folder. We let
-it look where nothing can be: the bundle is one file, and its SHA-256 and signature must cover all that runs."""
 
 Floats = npt.NDArray[np.float32]
 
@@ -97,7 +91,7 @@ class Provenance(_Meta):
 class BundleInfo(_Meta):
     """What a bundle says of itself. In the file, each field is one `kenpin.<field>` metadata property.
 
-    `alignment`: what views are brought onto before the session; None, and left out, where they are taken as they are.
+    `alignment`: what views are brought onto before the engine; None, and left out, where they are taken as they are.
     """
 
     name: Annotated[str, Field(min_length=1)]
@@ -169,7 +163,7 @@ class Bundle:
     path: Path
     info: BundleInfo
     sha256: str
-    session: onnxruntime.InferenceSession
+    engine: Engine
 
     @property
     def ref(self) -> BundleRef:
@@ -187,8 +181,8 @@ class Bundle:
     def inspect(self, view: Image, label: int) -> Findings:
         """Everything the bundle says of `view` (uint8 [H, W, C]) when the part `label` is expected."""
         aligned, origin = self._align(view, label)
-        inputs = {"image": aligned[None], "label": np.array([label], np.int64)}
-        outputs = dict(zip(OUTPUTS, self.session.run(list(OUTPUTS), inputs), strict=True))
+        inputs: Arrays = {"image": aligned[None], "label": np.array([label], np.int64)}
+        outputs = self.engine.run(list(OUTPUTS), inputs)
         return Findings(
             float(outputs["defect_score"][0]),
             float(outputs["mismatch_score"][0]),
@@ -205,8 +199,8 @@ class Bundle:
         """
         count = len(self.info.labels)
         images = np.stack([self._align(view, label)[0] for label in range(count)])
-        inputs = {"image": images, "label": np.arange(count, dtype=np.int64)}
-        (mismatch,) = self.session.run(["mismatch_score"], inputs)
+        inputs: Arrays = {"image": images, "label": np.arange(count, dtype=np.int64)}
+        mismatch = self.engine.run(["mismatch_score"], inputs)["mismatch_score"]
         mismatch = np.where((mismatch >= 0) & (mismatch <= 1), mismatch, 1.0)  # a score that is none fits nothing
         best = int(np.argmin(mismatch))
         limit = self.info.thresholds.mismatch
@@ -214,7 +208,7 @@ class Bundle:
         return self.info.labels[best] if fits else None, float(1.0 - mismatch[best])
 
     def _align(self, view: Image, label: int) -> tuple[Image, Matrix]:
-        """What the session sees of `view` when `label` is expected, and where its pixels lay."""
+        """What the engine sees of `view` when `label` is expected, and where its pixels lay."""
         alignment = self.info.alignment
         return alignment.align(view, label) if alignment is not None else (view, np.eye(2, 3))
 
@@ -248,26 +242,27 @@ def open_bundle(path: Path, data: bytes) -> Bundle:
     Raises BundleError, saying what to do, where it is no ONNX, is another's ONNX, does not keep the contract, or does
     not say of a golden view what the training box said. NaN disagrees, too.
     """
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4  # what is wrong with a file is our one line, not the engine's and ours
-    options.add_session_config_entry(WEIGHTS_ELSEWHERE, os.devnull)
     try:
-        session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # the engine raises a dozen unrelated types of its own, some of them plain RuntimeError
-        why = re.sub(r"\s+", " ", str(error))[:120]
-        raise BundleError(path, f"is no ONNX file that can be run; write one with kenpin-export ({why})") from error
-    info = BundleInfo.from_properties(path, session.get_modelmeta().custom_metadata_map)
-    bundle = Bundle(path, info, hashlib.sha256(data).hexdigest(), session)
-    _check_contract(bundle)
-    _replay(bundle)
+        engine = OnnxRuntime(data)
+    except EngineError as error:
+        why = f"is no ONNX file that can be run; write one with kenpin-export ({error.why})"
+        raise BundleError(path, why) from error
+    info = BundleInfo.from_properties(path, engine.session.get_modelmeta().custom_metadata_map)
+    bundle = Bundle(path, info, hashlib.sha256(data).hexdigest(), engine)
+    _check_contract(bundle, engine)
+    try:
+        _replay(bundle)
+    except EngineError as error:
+        raise BundleError(path, f"{error.why}; do not inspect with it, export it again") from error
     return bundle
 
 
-def _check_contract(bundle: Bundle) -> None:
+def _check_contract(bundle: Bundle, engine: OnnxRuntime) -> None:
     """Raise BundleError where the graph's inputs and outputs are not those of the format."""
+    inputs, outputs = engine.session.get_inputs(), engine.session.get_outputs()
     for kind, expected, found in (
-        ("input", INPUTS, bundle.session.get_inputs()),
-        ("output", OUTPUTS, bundle.session.get_outputs()),
+        ("input", INPUTS, inputs),
+        ("output", OUTPUTS, outputs),
     ):
         types = {tensor.name: tensor.type for tensor in found}
         for name, wanted in expected.items():
@@ -282,31 +277,32 @@ def _check_contract(bundle: Bundle) -> None:
     spec = bundle.info.view
     if bundle.info.alignment is not None and not bundle.info.alignment.fits(spec, len(labels)):
         raise BundleError(bundle.path, f"its kenpin.alignment does not fit its {len(labels)} labels; export it again")
-    shape = list(bundle.session.get_inputs()[[t.name for t in bundle.session.get_inputs()].index("image")].shape[1:])
+    (shape,) = (list(tensor.shape[1:]) for tensor in inputs if tensor.name == "image")
     if shape != [spec.height, spec.width, spec.channels]:
         raise BundleError(bundle.path, f"its image is {shape}, its metadata say {spec}; export it again")
 
 
 def _replay(bundle: Bundle) -> None:
-    """Raise BundleError where a golden vector comes out differently here than where it was trained."""
+    """Raise EngineError where a golden vector comes out differently here than where it was trained."""
+    engine = str(bundle.engine.setting)
     for number, golden in enumerate(bundle.info.golden):
         try:
             found = bundle.inspect(golden.view(bundle.info.view), golden.label)
         except Exception as error:  # a damaged picture or graph fails in many ways, and each means: do not inspect
-            raise BundleError(bundle.path, f"golden vector {number} cannot be run; export it again") from error
+            raise EngineError(engine, f"golden vector {number} cannot be run ({one_line(error)})") from error
         scores = [abs(getattr(found, name) - getattr(golden, name)) for name in SCORES]
         agrees = all(gap <= SCORE_TOLERANCE for gap in scores) and (
             found.features.shape == (len(golden.features),)
             and bool(np.all(np.abs(found.features - golden.features) <= FEATURE_TOLERANCE))
         )
         if not agrees:
-            raise BundleError(
-                bundle.path,
+            raise EngineError(
+                engine,
                 f"golden vector {number} gives {found.defect_score:.4f} / {found.mismatch_score:.4f}, trained was "
-                f"{golden.defect_score:.4f} / {golden.mismatch_score:.4f}; do not inspect with it, export it again",
+                f"{golden.defect_score:.4f} / {golden.mismatch_score:.4f}",
             )
     last = len(bundle.info.labels) - 1
     try:
         bundle.inspect(bundle.info.golden[0].view(bundle.info.view), last)
     except Exception as error:  # the engine's own types; whatever it is, the graph knows fewer labels than it says
-        raise BundleError(bundle.path, "has fewer parts than its metadata have labels; export it again") from error
+        raise EngineError(engine, "it has fewer parts than its metadata have labels") from error

@@ -6,6 +6,7 @@ KenpinError
 ├── DataSetError     a data set that cannot be trained on
 ├── RunError         a run folder that is missing, half-written or another's
 ├── BundleError      a bundle that must not inspect
+├── EngineError      an engine that cannot run a bundle, or runs it wrongly
 ├── KeyFileError     a key that cannot sign or be trusted
 ├── StoreError       bundles that cannot be kept, found or chosen
 ├── StationError     a STATION.toml with mistakes, all of them
@@ -53,6 +54,14 @@ class RunError(_FileError):
 
 class BundleError(_FileError):
     """A bundle that must not inspect: no ONNX, another's ONNX, damaged, not what was trained, or not to be trusted."""
+
+
+class EngineError(KenpinError):
+    """An engine that cannot run a bundle here, or runs it wrongly. `engine`: which, with its setting."""
+
+    def __init__(self, engine: str, why: str) -> None:
+        super().__init__(f"{engine}: {why}")
+        self.engine, self.why = engine, why
 
 
 class KeyFileError(_FileError):

@@ -1,0 +1,101 @@
+"""What runs a graph: ONNX Runtime on the CPU, unless something else has proven to be faster and as right.
+
+An engine knows nothing of bundles; `Bundle` asks one, and lets it inspect only once it has said what was trained.
+"""
+
+import os
+import re
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Literal, Protocol
+
+import numpy.typing as npt
+import onnxruntime
+from pydantic import BaseModel, ConfigDict, Field
+
+from edge_runtime.errors import EngineError
+
+WEIGHTS_ELSEWHERE = "session.model_external_initializers_file_folder_path"
+"""Where the engine looks for weights that a model names but does not hold; else it would be the working folder. We let
+it look where nothing can be: the bundle is one file, and its SHA-256 and signature must cover all that runs."""
+
+LEVELS = {
+    "all": onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL,
+    "extended": onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED,
+    "basic": onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC,
+    "off": onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL,
+}
+"""How far ONNX Runtime may rewrite the graph."""
+PROVIDERS = {
+    "CPU": ("CPUExecutionProvider",),
+    "CUDA": ("CUDAExecutionProvider", "CPUExecutionProvider"),
+    "TensorRT": ("TensorrtExecutionProvider", "CUDAExecutionProvider", "CPUExecutionProvider"),
+}
+"""Ours → ONNX Runtime's, which gives to the next what the one before cannot do."""
+
+Arrays = Mapping[str, npt.NDArray[Any]]
+
+
+class Setting(BaseModel):
+    """Which engine runs a graph, and how. The default is the plain one, which is there on every machine.
+
+    `provider`: what computes, "CPU", "CUDA", "TensorRT". `threads`: how many work on one view; None leaves it to the
+    engine. `level`: one of LEVELS; None where the engine has no such thing.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    name: Literal["onnxruntime"] = "onnxruntime"
+    provider: str = "CPU"
+    threads: Annotated[int, Field(ge=1, le=1024)] | None = None
+    level: Literal["all", "extended", "basic", "off"] | None = "all"
+
+    def __str__(self) -> str:
+        threads = f", {self.threads} thread{'s' if self.threads > 1 else ''}" if self.threads else ""
+        level = f", level {self.level}" if self.level else ""
+        return f"{self.name} {self.provider}{threads}{level}"
+
+
+PLAIN = Setting()
+
+
+class Engine(Protocol):
+    """A graph, ready to run. `setting`: what runs it, and how; `version`: the engine's own."""
+
+    setting: Setting
+    version: str
+
+    def run(self, outputs: Sequence[str], feeds: Arrays) -> dict[str, npt.NDArray[Any]]:
+        """The named outputs for these inputs, with any batch size; may be called from any thread.
+
+        Raises whatever the engine raises: a dozen unrelated types, some of them plain RuntimeError.
+        """
+        ...
+
+
+class OnnxRuntime:
+    """ONNX Runtime, on whatever its build offers. `session` also says what is in the file."""
+
+    def __init__(self, data: bytes, setting: Setting = PLAIN) -> None:
+        """Make the graph `data` ready. Raises EngineError where it is none, or `setting` cannot be had here."""
+        self.setting, self.version = setting, str(onnxruntime.__version__)
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 4  # what is wrong with a file is our one line, not the engine's and ours
+        options.add_session_config_entry(WEIGHTS_ELSEWHERE, os.devnull)
+        options.intra_op_num_threads = setting.threads or 0
+        try:
+            options.graph_optimization_level = LEVELS[setting.level or "all"]
+            providers = PROVIDERS[setting.provider]
+            self.session = onnxruntime.InferenceSession(data, options, providers=list(providers))
+        except Exception as error:  # its own types have nothing in common
+            raise EngineError(str(setting), one_line(error)) from error
+        if (live := self.session.get_providers()[0]) != providers[0]:  # it says nothing of it by itself
+            raise EngineError(str(setting), f"cannot be loaded here, ONNX Runtime took {live} instead")
+
+    def run(self, outputs: Sequence[str], feeds: Arrays) -> dict[str, npt.NDArray[Any]]:
+        """As `Engine` says."""
+        return dict(zip(outputs, self.session.run(list(outputs), dict(feeds)), strict=True))
+
+
+def one_line(error: BaseException) -> str:
+    """What an engine's exception says, in one line that is not too long."""
+    return re.sub(r"\s+", " ", str(error)).strip()[:120]
