@@ -8,7 +8,7 @@ import base64
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Self
 
@@ -170,6 +170,27 @@ class Bundle:
         """What a verdict says of the bundle that gave it."""
         return BundleRef(name=self.info.name, version=self.info.version, sha256=self.sha256)
 
+    def content(self) -> bytes:
+        """The file's content, read again. Raises BundleError where it is no longer what proved itself."""
+        data = read_bundle(self.path)
+        if hashlib.sha256(data).hexdigest() != self.sha256:
+            raise BundleError(self.path, "was changed while it was in use; install it again")
+        return data
+
+    def on(self, engine: Engine) -> "Bundle":
+        """The same bundle on another engine, which runs the same graph.
+
+        Raises EngineError where that does not say what was trained, or of many views at once what it says of one.
+        """
+        other = replace(self, engine=engine)
+        _replay(other)
+        view = self.info.golden[0].view(self.info.view)
+        (here, fits), (there, fits_there) = self.find(view), _found(other, view)
+        if here != there or not abs(fits - fits_there) <= SCORE_TOLERANCE:
+            was = f"{there} ({fits_there:.4f}), not {here} ({fits:.4f})"
+            raise EngineError(str(engine.setting), f"asked which part golden vector 0 shows, it finds {was}")
+        return other
+
     def label_index(self, label: str) -> int:
         """The index of a part label. Raises BundleError, naming those it knows, where it is unknown."""
         try:
@@ -280,6 +301,14 @@ def _check_contract(bundle: Bundle, engine: OnnxRuntime) -> None:
     (shape,) = (list(tensor.shape[1:]) for tensor in inputs if tensor.name == "image")
     if shape != [spec.height, spec.width, spec.channels]:
         raise BundleError(bundle.path, f"its image is {shape}, its metadata say {spec}; export it again")
+
+
+def _found(bundle: Bundle, view: Image) -> tuple[str | None, float]:
+    """As `Bundle.find`. Raises EngineError where the engine cannot answer for all labels at once."""
+    try:
+        return bundle.find(view)
+    except Exception as error:  # the engine's own types
+        raise EngineError(str(bundle.engine.setting), f"cannot run many views at once ({one_line(error)})") from error
 
 
 def _replay(bundle: Bundle) -> None:
