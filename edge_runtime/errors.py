@@ -7,6 +7,7 @@ KenpinError
 ├── RunError         a run folder that is missing, half-written or another's
 ├── BundleError      a bundle that must not inspect
 ├── EngineError      an engine that cannot run a bundle, or runs it wrongly
+├── TuneError        a tune file that does not hold here
 ├── KeyFileError     a key that cannot sign or be trusted
 ├── StoreError       bundles that cannot be kept, found or chosen
 ├── StationError     a STATION.toml with mistakes, all of them
@@ -62,6 +63,10 @@ class EngineError(KenpinError):
     def __init__(self, engine: str, why: str) -> None:
         super().__init__(f"{engine}: {why}")
         self.engine, self.why = engine, why
+
+
+class TuneError(_FileError):
+    """A tune file that does not hold here: damaged, another bundle's or machine's, or its choice is refused."""
 
 
 class KeyFileError(_FileError):

@@ -2,7 +2,7 @@
 
 import hashlib
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from cryptography.hazmat.primitives.serialization import (
 from onnx import TensorProto, helper, numpy_helper
 
 from edge_runtime.bundle import Bundle, BundleInfo, Golden, Provenance, load_bundle
+from edge_runtime.engine import Arrays, Engine, Setting
 from edge_runtime.picture import Image, ViewSpec
 from edge_runtime.quality import Usual
 from edge_runtime.verdict import Thresholds
@@ -104,6 +105,23 @@ def write_readable_bundle(
     helper.set_model_props(model, info.to_properties())
     onnx.save(model, path)
     return path
+
+
+@dataclass
+class Crooked:
+    """An engine whose answers are off: in every batch, or only where several views are asked about at once."""
+
+    engine: Engine
+    off: float
+    setting: Setting
+    one: bool = True
+    version: str = "0"
+
+    def run(self, outputs: Sequence[str], feeds: Arrays) -> dict[str, npt.NDArray[Any]]:
+        said = self.engine.run(outputs, feeds)
+        if self.one or len(feeds["label"]) > 1:
+            said["mismatch_score"] = said["mismatch_score"] + np.float32(self.off)
+        return said
 
 
 @pytest.fixture

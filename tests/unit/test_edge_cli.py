@@ -120,6 +120,9 @@ def test_run_refuses_a_missing_folder_of_pictures(tmp_path: Path, readable_bundl
         ["watch", "--port", "x"],
         ["watch", "--count", "0"],
         ["watch", "--prefix", "#"],
+        ["tune"],
+        ["tune", "part.onnx", "--seconds", "0"],
+        ["tune", "part.onnx", "--seconds", "nan"],
     ],
 )
 def test_a_command_line_that_makes_no_sense_ends_with_2(arguments: list[str]) -> None:
@@ -128,7 +131,7 @@ def test_a_command_line_that_makes_no_sense_ends_with_2(arguments: list[str]) ->
     assert caught.value.code == 2
 
 
-@pytest.mark.parametrize("command", [[], ["run"], ["score"], ["watch"]])
+@pytest.mark.parametrize("command", [[], ["run"], ["score"], ["tune"], ["watch"]])
 def test_every_help_has_an_example(command: list[str], capsys: Captured) -> None:
     with pytest.raises(SystemExit) as caught:
         main([*command, "--help"])

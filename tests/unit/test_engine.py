@@ -3,21 +3,17 @@
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import onnx
 import pytest
 
 from edge_runtime.bundle import OUTPUTS, Bundle, load_bundle
-from edge_runtime.engine import Arrays, Engine, OnnxRuntime, OpenVino, Setting, openvino_devices, start
+from edge_runtime.engine import Arrays, OnnxRuntime, OpenVino, Setting, openvino_devices, start
 from edge_runtime.errors import BundleError, EngineError
-from tests.unit.conftest import READABLE_LABELS, SIDE
+from tests.unit.conftest import READABLE_LABELS, SIDE, Crooked
 
 OPENVINO = Setting(name="openvino", level=None)
 ROOT = Path(__file__).parents[2]
@@ -75,32 +71,15 @@ def test_openvino_answers_many_threads_at_once_each_with_its_own(readable_bundle
     np.testing.assert_allclose(alone, readable_bundle.engine.run(["features"], asked)["features"], atol=1e-5)
 
 
-@dataclass
-class Crooked:
-    """An engine whose answers are off: in every batch, or only where several views are asked about at once."""
-
-    engine: Engine
-    off: float
-    one: bool = True
-    setting: Setting = field(default_factory=lambda: OPENVINO)
-    version: str = "0"
-
-    def run(self, outputs: Sequence[str], feeds: Arrays) -> dict[str, npt.NDArray[Any]]:
-        said = self.engine.run(outputs, feeds)
-        if self.one or len(feeds["label"]) > 1:
-            said["mismatch_score"] = said["mismatch_score"] + np.float32(self.off)
-        return said
-
-
 @pytest.mark.parametrize("off", [0.01, -0.01, float("nan")])
 def test_an_engine_that_does_not_say_what_was_trained_is_refused_by_name(readable_bundle: Bundle, off: float) -> None:
     with pytest.raises(EngineError, match=r"^openvino CPU: golden vector 0 gives 0\.1000 / .*trained was 0\.1"):
-        readable_bundle.on(Crooked(readable_bundle.engine, off))
+        readable_bundle.on(Crooked(readable_bundle.engine, off, OPENVINO))
 
 
 def test_an_engine_that_is_wrong_only_about_many_views_at_once_is_refused(readable_bundle: Bundle) -> None:
     with pytest.raises(EngineError, match=r"which part golden vector 0 shows, it finds A12 \(0\.79.*not A12 \(0\.80"):
-        readable_bundle.on(Crooked(readable_bundle.engine, 0.01, one=False))
+        readable_bundle.on(Crooked(readable_bundle.engine, 0.01, OPENVINO, one=False))
 
 
 @pytest.mark.parametrize(
