@@ -48,7 +48,7 @@ class Setting(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     name: Literal["onnxruntime", "openvino"] = "onnxruntime"
-    provider: str = "CPU"
+    provider: Annotated[str, Field(pattern=r"^[\w.:,()-]{1,40}$")] = "CPU"
     threads: Annotated[int, Field(ge=1, le=1024)] | None = None
     level: Literal["all", "extended", "basic", "off"] | None = "all"
 
@@ -130,6 +130,11 @@ class OpenVino:
 def start(data: bytes, setting: Setting) -> Engine:
     """The graph `data` on the engine that `setting` names. Raises EngineError where that cannot be had here."""
     return OnnxRuntime(data, setting) if setting.name == "onnxruntime" else OpenVino(data, setting)
+
+
+def about(engine: Engine) -> dict[str, Any]:
+    """What a status says of the engine: its name, version, provider, and threads and level where they are set."""
+    return {"version": engine.version, **engine.setting.model_dump(exclude_none=True)}
 
 
 def openvino_devices() -> list[str]:

@@ -1,6 +1,6 @@
 """The bundles of a station side by side on disk, and which of them is chosen.
 
-    <data>/bundles/<sha256>/bundle.onnx, bundle.onnx.sig (where it came with one), about.json
+    <data>/bundles/<sha256>/bundle.onnx, about.json, and bundle.onnx.sig, bundle.onnx.tune.json (where it came with one)
     <data>/bundles/choice.json
 
 A bundle's folder appears whole, by one rename, and a choice is replaced whole. Who changes something holds the lock of
@@ -26,6 +26,8 @@ from edge_runtime.errors import BundleError, StoreError
 BUNDLE = "bundle.onnx"
 SIGNATURE = "bundle.onnx.sig"
 """What `load_bundle` looks for beside a bundle, so the two are installed and removed together."""
+TUNING = "bundle.onnx.tune.json"
+"""What `tuned` looks for; which engine runs the bundle is decided where it judges."""
 ABOUT = "about.json"
 SHORT = 12
 """Hex digits of a SHA-256 that a person is shown."""
@@ -79,18 +81,20 @@ class Store:
         self.choice_path = self.folder / "choice.json"
 
     def install(self, file: Path, fits: Callable[[BundleInfo], None]) -> Installed:
-        """Copy the bundle `file`, and `<file>.sig` where it is there, once the copy has proven itself.
+        """Copy the bundle `file`, and its signature and tune file where there are such, once the copy proved itself.
 
         `fits` raises where the bundle is not for this station. Raises BundleError for the file. A bundle that is
         installed already is installed again: that mends a damaged copy, and brings its signature up to date.
         """
-        data, signature = _read(file), _read(file.with_name(f"{file.name}.sig"), may_miss=True)
+        data = _read(file)
+        beside = {SIGNATURE: _beside(file, SIGNATURE), TUNING: _beside(file, TUNING)}
         with self._changing():
             draft = self._draft
             draft.mkdir()
-            write_synced(draft / BUNDLE, data or b"")
-            if signature is not None:
-                write_synced(draft / SIGNATURE, signature)
+            write_synced(draft / BUNDLE, data)
+            for name, content in beside.items():
+                if content is not None:
+                    write_synced(draft / name, content)
             try:
                 bundle = load_bundle(draft / BUNDLE, self._trusted)
             except BundleError as error:
@@ -262,10 +266,14 @@ class Store:
         return StoreError(self.folder, f"cannot be read ({error.strerror}); correct its rights, or install again")
 
 
-def _read(file: Path, *, may_miss: bool = False) -> bytes | None:
+def _beside(file: Path, name: str) -> bytes | None:
+    """What lies beside `file` as `name` lies beside BUNDLE; None where there is no such thing."""
+    other = file.with_name(file.name + name.removeprefix(BUNDLE))
+    return _read(other) if other.exists() else None
+
+
+def _read(file: Path) -> bytes:
     try:
         return file.read_bytes()
     except OSError as error:
-        if may_miss and isinstance(error, FileNotFoundError):
-            return None
         raise BundleError(file, f"cannot be read ({error.strerror}); name a file written by kenpin-export") from error

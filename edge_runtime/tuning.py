@@ -26,6 +26,8 @@ MOST_BYTES = 1 << 20
 """A tune file is a few kilobytes; what is longer is another's, and not read to its end."""
 AGAIN = "run kenpin-edge tune again, or delete it"
 
+Text = Annotated[str, Field(pattern=r"^\P{C}*$", max_length=200)]  # it becomes part of a line for people
+
 
 class _Record(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore", serialize_by_alias=True)
@@ -34,9 +36,9 @@ class _Record(BaseModel):
 class Machine(_Record):
     """What a measurement holds for. `cores`: those that this process may use. `engines`: name → version."""
 
-    cpu: str
+    cpu: Text
     cores: int
-    engines: dict[str, str]
+    engines: dict[Text, Text]
 
     def __str__(self) -> str:
         engines = ", ".join(f"{name} {version}" for name, version in self.engines.items())
@@ -48,7 +50,8 @@ class Machine(_Record):
         engines = {"onnxruntime": str(onnxruntime.__version__)}
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             engines["openvino"] = importlib.metadata.version("openvino")
-        return cls(cpu=_cpu(), cores=len(os.sched_getaffinity(0)), engines=engines)
+        cpu = "".join(letter for letter in _cpu() if letter.isprintable())[:200]
+        return cls(cpu=cpu, cores=len(os.sched_getaffinity(0)), engines=engines)
 
 
 class Row(_Record):
@@ -72,7 +75,7 @@ class Tuning(_Record):
 
     def to_json(self) -> bytes:
         """The content of the file: one line."""
-        return self.model_dump_json(by_alias=True, exclude_none=True).encode() + b"\n"
+        return self.model_dump_json().encode() + b"\n"
 
 
 def tune_path(bundle: Path) -> Path:

@@ -4,6 +4,7 @@ import hashlib
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from edge_runtime.bundle import Bundle, BundleInfo, Golden, Provenance, load_bun
 from edge_runtime.engine import Arrays, Engine, Setting
 from edge_runtime.picture import Image, ViewSpec
 from edge_runtime.quality import Usual
+from edge_runtime.tuning import Machine, Tuning, tune_path
 from edge_runtime.verdict import Thresholds
 from export.signing import keygen, read_private, sign
 
@@ -104,6 +106,16 @@ def write_readable_bundle(
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
     helper.set_model_props(model, info.to_properties())
     onnx.save(model, path)
+    return path
+
+
+def write_tune_file(bundle: Bundle, choice: Setting) -> Path:
+    """The tune file of a bundle for this machine, beside it."""
+    at = datetime(2026, 11, 24, tzinfo=UTC)
+    path = tune_path(bundle.path)
+    path.write_bytes(
+        Tuning(bundle=bundle.sha256, machine=Machine.here(), measured_at=at, choice=choice, rows=()).to_json()
+    )
     return path
 
 
