@@ -48,7 +48,7 @@ class Setting(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     name: Literal["onnxruntime", "openvino"] = "onnxruntime"
-    provider: Annotated[str, Field(pattern=r"^[\w.:,()-]{1,40}$")] = "CPU"
+    provider: Annotated[str, Field(pattern="^[A-Za-z0-9_.:,()-]{1,40}$")] = "CPU"
     threads: Annotated[int, Field(ge=1, le=1024)] | None = None
     level: Literal["all", "extended", "basic", "off"] | None = "all"
 

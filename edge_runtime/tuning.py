@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Annotated, Literal, Self
 
 import onnxruntime
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from edge_runtime.bundle import Bundle
 from edge_runtime.engine import Setting, start
@@ -26,11 +26,20 @@ MOST_BYTES = 1 << 20
 """A tune file is a few kilobytes; what is longer is another's, and not read to its end."""
 AGAIN = "run kenpin-edge tune again, or delete it"
 
-Text = Annotated[str, Field(pattern=r"^\P{C}*$", max_length=200)]  # it becomes part of a line for people
+
+def _printable(text: str) -> str:
+    """Raises ValueError for what would break a line for people, or their terminal."""
+    if not text.isprintable():
+        raise ValueError("holds control characters")
+    return text
+
+
+Text = Annotated[str, Field(max_length=200), AfterValidator(_printable)]
 
 
 class _Record(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="ignore", serialize_by_alias=True)
+    # Built at the first use: without a tune file there is none, and a cold start is not longer for it.
+    model_config = ConfigDict(frozen=True, extra="ignore", serialize_by_alias=True, defer_build=True)
 
 
 class Machine(_Record):
