@@ -33,6 +33,7 @@ OUTPUTS = {
     "difference": "tensor(float)",
     "reconstruction": "tensor(uint8)",
     "features": "tensor(float)",
+    "shortlist": "tensor(int64)",
 }
 SCORES = ("defect_score", "mismatch_score")
 
@@ -144,7 +145,8 @@ class Findings:
     """What the bundle says of one view.
 
     `difference`: float32 [H, W], in tolerances of the expected part. `reconstruction`: uint8 [H, W, C], what the part
-    should look like. `features`: float32 [F], what the SVM saw. `origin`: where a pixel of these pictures lay in the
+    should look like. `features`: float32 [F], what the SVM saw. `shortlist`: int64 [S], the labels that it may be if it
+    is another part, for `find`. `origin`: where a pixel of these pictures lay in the
     view as given, which differs where it was aligned.
     """
 
@@ -153,6 +155,7 @@ class Findings:
     difference: Floats
     reconstruction: Image
     features: Floats
+    shortlist: npt.NDArray[np.int64]
     origin: Matrix
 
 
@@ -180,12 +183,13 @@ class Bundle:
     def on(self, engine: Engine) -> "Bundle":
         """The same bundle on another engine, which runs the same graph.
 
-        Raises EngineError where that does not say what was trained, or of many views at once what it says of one.
+        Raises EngineError where that does not say what was trained, or does not find the same part among all labels.
         """
         other = replace(self, engine=engine)
         _replay(other)
         view = self.info.golden[0].view(self.info.view)
-        (here, fits), (there, fits_there) = self.find(view), _found(other, view)
+        labels = np.arange(len(self.info.labels), dtype=np.int64)
+        (here, fits), (there, fits_there) = self.find(view, labels), _found(other, view, labels)
         if here != there or not abs(fits - fits_there) <= SCORE_TOLERANCE:
             was = f"{there} ({fits_there:.4f}), not {here} ({fits:.4f})"
             raise EngineError(str(engine.setting), f"asked which part golden vector 0 shows, it finds {was}")
@@ -210,23 +214,27 @@ class Bundle:
             outputs["difference"][0],
             outputs["reconstruction"][0],
             outputs["features"][0],
+            outputs["shortlist"][0],
             origin,
         )
 
-    def find(self, view: Image) -> tuple[str | None, float]:
+    def find(self, view: Image, among: npt.NDArray[np.int64]) -> tuple[str | None, float]:
         """Which part `view` shows: the label whose drawing fits best, or None where none fits well enough.
 
-        Also how well that best one fits: the probability that it is that part, one minus its mismatch score.
+        `among`, int64 [S]: the labels to ask, such as the shortlist of its findings. Also how well that best one fits:
+        the probability that it is that part, one minus its mismatch score.
         """
-        count = len(self.info.labels)
-        images = np.stack([self._align(view, label)[0] for label in range(count)])
-        inputs: Arrays = {"image": images, "label": np.arange(count, dtype=np.int64)}
+        if self.info.alignment is None:
+            images = view[None]  # encoded once, whatever number of labels is asked
+        else:
+            images = np.stack([self._align(view, int(label))[0] for label in among])
+        inputs: Arrays = {"image": images, "label": among}
         mismatch = self.engine.run(["mismatch_score"], inputs)["mismatch_score"]
         mismatch = np.where((mismatch >= 0) & (mismatch <= 1), mismatch, 1.0)  # a score that is none fits nothing
         best = int(np.argmin(mismatch))
         limit = self.info.thresholds.mismatch
         fits = limit is not None and bool(mismatch[best] < limit)
-        return self.info.labels[best] if fits else None, float(1.0 - mismatch[best])
+        return self.info.labels[among[best]] if fits else None, float(1.0 - mismatch[best])
 
     def _align(self, view: Image, label: int) -> tuple[Image, Matrix]:
         """What the engine sees of `view` when `label` is expected, and where its pixels lay."""
@@ -303,17 +311,18 @@ def _check_contract(bundle: Bundle, engine: OnnxRuntime) -> None:
         raise BundleError(bundle.path, f"its image is {shape}, its metadata say {spec}; export it again")
 
 
-def _found(bundle: Bundle, view: Image) -> tuple[str | None, float]:
-    """As `Bundle.find`. Raises EngineError where the engine cannot answer for all labels at once."""
+def _found(bundle: Bundle, view: Image, among: npt.NDArray[np.int64]) -> tuple[str | None, float]:
+    """As `Bundle.find`. Raises EngineError where the engine cannot answer for so many labels at once."""
     try:
-        return bundle.find(view)
+        return bundle.find(view, among)
     except Exception as error:  # the engine's own types
-        raise EngineError(str(bundle.engine.setting), f"cannot run many views at once ({one_line(error)})") from error
+        raise EngineError(str(bundle.engine.setting), f"cannot answer for many labels ({one_line(error)})") from error
 
 
 def _replay(bundle: Bundle) -> None:
     """Raise EngineError where a golden vector comes out differently here than where it was trained."""
     engine = str(bundle.engine.setting)
+    last = len(bundle.info.labels) - 1
     for number, golden in enumerate(bundle.info.golden):
         try:
             found = bundle.inspect(golden.view(bundle.info.view), golden.label)
@@ -330,7 +339,9 @@ def _replay(bundle: Bundle) -> None:
                 f"golden vector {number} gives {found.defect_score:.4f} / {found.mismatch_score:.4f}, trained was "
                 f"{golden.defect_score:.4f} / {golden.mismatch_score:.4f}",
             )
-    last = len(bundle.info.labels) - 1
+        named = found.shortlist
+        if not named.size or len(set(named.tolist())) < named.size or not 0 <= named.min() <= named.max() <= last:
+            raise EngineError(engine, f"its shortlist {named.tolist()} is none of its labels")
     try:
         bundle.inspect(bundle.info.golden[0].view(bundle.info.view), last)
     except Exception as error:  # the engine's own types; whatever it is, the graph knows fewer labels than it says

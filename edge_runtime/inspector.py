@@ -95,7 +95,7 @@ class Inspector:
             log.warning("region %s: NG/unsure: unlike the views %s was learnt from: %s", name, label, how)
         found, found_score = None, None
         if reason is Reason.WRONG_PART:
-            found, found_score = self.bundle.find(view)
+            found, found_score = self.bundle.find(view, findings.shortlist)
             found = UNKNOWN if found in (None, label) else found
         return RegionVerdict(
             name=name,

@@ -10,6 +10,9 @@ from edge_runtime.bundle import INPUTS, OUTPUTS
 from edge_runtime.picture import ViewSpec
 from train.decision import Decision
 
+PER_VIEW = {"image", "shortlist"}
+"""Ends with one row a view; the others have one a label that is asked, and one view may be asked under many."""
+
 OPSET = 18
 """The newest that ONNX Runtime 1.14 (JetPack 6's oldest) and OpenVINO 2023 both run."""
 
@@ -50,7 +53,7 @@ def _name_ends(graph: onnx.GraphProto) -> None:
     names |= {end.name: wanted for end, wanted in zip(graph.output, OUTPUTS, strict=True)}
     for end in (*graph.input, *graph.output):
         end.name = names[end.name]
-        end.type.tensor_type.shape.dim[0].dim_param = "N"
+        end.type.tensor_type.shape.dim[0].dim_param = "N" if end.name in PER_VIEW else "M"
     for node in graph.node:
         for ends in (node.input, node.output):
             for place, name in enumerate(ends):

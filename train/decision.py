@@ -10,6 +10,7 @@ from edge_runtime.picture import Image
 from train.cvae import ConditionalVAE
 from train.difference import Tolerances, at_once
 from train.heads import Head
+from train.shortlist import Shortlist
 from train.tiles import WHOLE, Tiles
 from train.views import Labels
 
@@ -43,15 +44,20 @@ class Decision:
     defect: Head
     mismatch: Head | None
     far: float
+    shortlist: Shortlist
     tiles: Tiles = WHOLE
 
     def __call__(self, image: Tensor, label: Tensor) -> dict[str, Tensor]:
-        """The bundle's outputs, by name, of views uint8 [N, H, W, C] and expected labels int [N]."""
-        tile, label = self.tiles.cut(image, label)
+        """The bundle's outputs, by name, of views uint8 [N, H, W, C] and expected labels int [N].
+
+        Or of one view and M labels: then all but the shortlist are [M, ...].
+        """
+        tile, place = self.tiles.cut(image, label)
         view = ops.cast(tile, "float32") / 255.0
-        latent, _ = self.cvae.encode(view)
-        drawn = self.cvae.decode(latent, label)
-        difference, features = self.tolerances.difference(view, drawn, label)
+        latent = self.tiles.under(self.cvae.encode(view)[0], label)
+        view = self.tiles.under(view, label)
+        drawn = self.cvae.decode(latent, place)
+        difference, features = self.tolerances.difference(view, drawn, place)
         features = with_latent(features, latent)
         mismatch = self.mismatch.probability(features) if self.mismatch else ops.zeros_like(features[:, 0])
         return {
@@ -60,6 +66,7 @@ class Decision:
             "difference": self.tiles.join(difference[..., None])[..., 0],
             "reconstruction": ops.cast(ops.round(self.tiles.join(drawn) * 255.0), "uint8"),
             "features": ops.reshape(features, (-1, self.tiles.count * features.shape[1])),
+            "shortlist": self.shortlist(image),
         }
 
     def doubtful(self, score: Tensor, features: Tensor) -> Tensor:

@@ -44,6 +44,9 @@ CAUSES = ("offset", "light across", "light down", "gain", "moved across", "moved
 FAINTEST = 0.1 * GREY_LEVEL
 """A cause that shows less than this in the drawing, as an edge that it has not, explains nothing."""
 
+FLATTEST = 1e-8
+"""Variance below which a picture has no contrast that could be like another's."""
+
 SMALLEST_STEP = 1e-3
 """No feature, a logarithm, is told finer than by a thousandth."""
 
@@ -67,7 +70,7 @@ def compare(view: Tensor, drawn: Tensor) -> tuple[tuple[Tensor, ...], Tensor]:
     is the last of them: float [N, 1, 1, len(CAUSES)]. The likeness, float [N, 2]: the mean squared error, and one minus
     Pearson's correlation of the two pictures, which is blind to brightness and contrast; both not below a grey level.
     """
-    residual, amount, likeness = explain(view - drawn, drawn)
+    residual, amount, likeness = explain(view, drawn)
     levels = []
     while True:
         residual = _blurred(residual)
@@ -77,10 +80,10 @@ def compare(view: Tensor, drawn: Tensor) -> tuple[tuple[Tensor, ...], Tensor]:
             return (*levels, ops.reshape(amount, (-1, 1, 1, len(CAUSES)))), likeness
 
 
-def explain(residual: Tensor, drawn: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Take from `residual` what light, focus and a small misplacement of the part explain of it.
+def explain(view: Tensor, drawn: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Take from the residual, view minus drawing, what light, focus and a small misplacement of the part explain of it.
 
-    `residual`, `drawn`: float [N, H, W, C]. Returns what is left, the same shape; how much of each of `CAUSES` was
+    `view`, `drawn`: float [N, H, W, C]. Returns what is left, the same shape; how much of each of `CAUSES` was
     found, float [N, len(CAUSES)] in grey levels of 0..1, root mean square over the view; and the likeness of view and
     drawing, which follows from the same sums, as `compare` has it.
 
@@ -88,13 +91,14 @@ def explain(residual: Tensor, drawn: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     light): eight numbers for a whole view cannot hide a defect, but a misplacement of half a pixel can.
     """
     height, width, channels = drawn.shape[1:]
-    rows = ops.concatenate([_causes(drawn), _planar(residual)], axis=1)
+    rows = ops.concatenate([_causes(drawn), _planar(view - drawn), _contrast(view)], axis=1)
     # The mean product of every two rows: all that the fit and the likeness need of the pixels.
     products = ops.matmul(rows, ops.transpose(rows, (0, 2, 1))) / (height * width * channels)
     count = len(CAUSES)
-    system = products[:, :count, :] + FAINTEST**2 * np.eye(count, count + 1, dtype=np.float32)
+    system = products[:, :count, : count + 1] + FAINTEST**2 * np.eye(count, count + 1, dtype=np.float32)
     amount = _solve(system)
-    taken = ops.concatenate([-ops.transpose(amount, (0, 2, 1)), ops.ones_like(amount[:, :1, :])], axis=2)
+    kept = ops.zeros_like(amount[:, :1, :]) + np.array([1.0, 0.0], np.float32)  # the residual, and not the contrast
+    taken = ops.concatenate([-ops.transpose(amount, (0, 2, 1)), kept], axis=2)
     left = ops.reshape(ops.matmul(taken, rows), (-1, channels, height, width))
     power = ops.sum(system[:, :, :count] * np.eye(count, dtype=np.float32), axis=2)
     return ops.transpose(left, (0, 2, 3, 1)), amount[:, :, 0] * ops.sqrt(power), _likeness(products)
@@ -106,8 +110,7 @@ def _causes(drawn: Tensor) -> Tensor:
     y, x = (np.linspace(-1, 1, side, dtype=np.float32) for side in (height, width))
     x, y = (np.broadcast_to(each, (channels, height, width)).reshape(1, 1, -1) for each in (x[None, :], y[:, None]))
     light = np.concatenate([np.ones_like(x), x, y], axis=1)
-    plain = _planar(drawn)
-    contrast = plain - ops.mean(plain, axis=2, keepdims=True)
+    contrast = _contrast(drawn)
     mirrored = ops.pad(drawn, [[0, 0], [1, 1], [1, 1], [0, 0]], mode="reflect")
     derivatives = _filtered(mirrored, np.stack([ACROSS, ACROSS.T, CURVATURE], axis=2), "valid")
     # Each channel's three derivatives follow each other; here each derivative's channels do.
@@ -123,17 +126,18 @@ def _planar(picture: Tensor) -> Tensor:
     return ops.reshape(ops.transpose(picture, (0, 3, 1, 2)), (-1, 1, int(np.prod(picture.shape[1:]))))
 
 
-def _likeness(products: Tensor) -> Tensor:
-    """As `compare` has it, from the mean products of causes and, last, the residual: float [N, P + 1, P + 1].
+def _contrast(picture: Tensor) -> Tensor:
+    """The same without its brightness."""
+    plain = _planar(picture)
+    return plain - ops.mean(plain, axis=2, keepdims=True)
 
-    The view is drawing plus residual, and both pictures' products less their means follow from the drawing's contrast.
-    """
-    offset, contrast, residual = CAUSES.index("offset"), CAUSES.index("gain"), len(CAUSES)
-    error = products[:, residual, residual]
-    both = products[:, contrast, contrast] + products[:, contrast, residual]
-    of_view = both + products[:, contrast, residual] + error - ops.square(products[:, offset, residual])
-    energy = ops.sqrt(ops.relu(of_view) * products[:, contrast, contrast])
-    return ops.stack([error + GREY_LEVEL**2, 1.0 + GREY_LEVEL - both / (energy + 1e-9)], axis=1)
+
+def _likeness(products: Tensor) -> Tensor:
+    """As `compare` has it, from the mean products of causes, residual and the view's own contrast."""
+    drawn, residual, view = CAUSES.index("gain"), len(CAUSES), len(CAUSES) + 1
+    energy = ops.sqrt(products[:, drawn, drawn] * products[:, view, view])
+    unlike = 1.0 - products[:, drawn, view] / (energy + FLATTEST)
+    return ops.stack([products[:, residual, residual] + GREY_LEVEL**2, ops.relu(unlike) + GREY_LEVEL], axis=1)
 
 
 def _solve(system: Tensor) -> Tensor:

@@ -39,6 +39,7 @@ from train.difference import Tolerances
 from train.fit import Fitted, Settings
 from train.heads import Head
 from train.judged import Judged
+from train.shortlist import Shortlist
 from train.teach import Promise
 from train.tiles import Tiles
 from train.views import DataSet, Labels
@@ -195,7 +196,7 @@ def _to_arrays(decision: Decision) -> Arrays:
     for name, head in (("defect", decision.defect), ("mismatch", decision.mismatch)):
         if head is not None:
             arrays |= {f"{name}_{key}": np.asarray(value) for key, value in asdict(head).items()}
-    return arrays
+    return arrays | {f"shortlist_{key}": np.asarray(value) for key, value in asdict(decision.shortlist).items()}
 
 
 def _from_arrays(cvae: ConditionalVAE, arrays: Arrays, tiles: Tiles) -> Decision:
@@ -212,7 +213,8 @@ def _from_arrays(cvae: ConditionalVAE, arrays: Arrays, tiles: Tiles) -> Decision
         return Head(arrays[f"{name}_support"], arrays[f"{name}_weight"], *numbers)
 
     mismatch = head("mismatch") if "mismatch_support" in arrays else None
-    return Decision(cvae, tolerances, head("defect"), mismatch, float(arrays["far"]), tiles)
+    shortlist = Shortlist(arrays["shortlist_weight"], arrays["shortlist_bias"], int(arrays["shortlist_length"]))
+    return Decision(cvae, tolerances, head("defect"), mismatch, float(arrays["far"]), shortlist, tiles)
 
 
 def versions() -> dict[str, str]:

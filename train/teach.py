@@ -21,6 +21,7 @@ from train.cvae import ConditionalVAE
 from train.decision import Decision, with_latent
 from train.difference import Tolerances, at_once
 from train.heads import Head, threshold
+from train.shortlist import Shortlist
 from train.synthetic import spoil, strange
 from train.tiles import Sight
 from train.views import Labels, Mask, Views
@@ -192,7 +193,8 @@ def teach(
         real=len(real) > 0,
     )
     far = float(own[kept_tiles].mean(axis=1).max()) + FAR
-    decision = Decision(cvae, tolerances, defect, mismatch, far, tiles)
+    shortlist = Shortlist.fit(given, cvae.labels // tiles.count, seed)
+    decision = Decision(cvae, tolerances, defect, mismatch, far, shortlist, tiles)
     return Taught(decision, Thresholds(defect=defect_from, mismatch=mismatch_from), promise, classifiers)
 
 

@@ -25,6 +25,10 @@ MOST = 64
 """Tiles of one view: each is a part of its own to the model, with tolerances of its own."""
 
 
+NO_SCORE = 2.0
+"""No probability, so that the line says NG, unsure."""
+
+
 @dataclass(frozen=True)
 class Tiles:
     """T = `rows` · `columns` tiles of a view. Tile t of label k is the model's label k · T + t."""
@@ -68,6 +72,19 @@ class Tiles:
         places = ops.reshape(ops.expand_dims(label * self.count, 1) + ops.arange(self.count, dtype=label.dtype), (-1,))
         return ops.reshape(tiles, (-1, split[2], split[4], channels)), places
 
+    def under(self, tiles: Tensor, label: Tensor) -> Tensor:
+        """Tiles of one view, [T, ...], or of a view a label, as those of each `label`, int [M]: [M · T, ...].
+
+        One view may be asked about under many labels, and is then encoded once.
+        """
+        from keras import ops
+
+        numbers = int(np.prod(tiles.shape[1:]))
+        each = ops.broadcast_to(
+            ops.reshape(tiles, (-1, self.count * numbers)), (ops.shape(label)[0], self.count * numbers)
+        )
+        return ops.reshape(each, (-1, *tiles.shape[1:]))
+
     def join(self, tiles: Tensor) -> Tensor:
         """The inverse of `cut` for pictures: [N · T, h, w, C] as [N, H, W, C]."""
         from keras import ops
@@ -80,10 +97,15 @@ class Tiles:
         return ops.reshape(ops.transpose(apart, (0, 1, 3, 2, 4, 5)), whole)
 
     def worst(self, score: Tensor) -> Tensor:
-        """The highest score of each view's tiles, [N · T] as [N]."""
+        """The highest score of each view's tiles, [N · T] as [N]; `NO_SCORE` where one of them has none.
+
+        An engine's maximum may leave out what is no number, and the view would be as good as its other tiles.
+        """
         from keras import ops
 
-        return score if self.count == 1 else ops.max(ops.reshape(score, (-1, self.count)), axis=1)
+        if self.count == 1:
+            return score
+        return ops.max(ops.reshape(ops.where(ops.isnan(score), NO_SCORE, score), (-1, self.count)), axis=1)
 
 
 WHOLE = Tiles()

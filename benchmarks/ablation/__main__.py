@@ -58,9 +58,9 @@ def no_explanation() -> Any:
 
     from train.difference import explain
 
-    def nothing(residual: Any, drawn: Any) -> tuple[Any, Any, Any]:
-        _, amount, likeness = explain(residual, drawn)
-        return residual, ops.zeros_like(amount), likeness
+    def nothing(view: Any, drawn: Any) -> tuple[Any, Any, Any]:
+        _, amount, likeness = explain(view, drawn)
+        return view - drawn, ops.zeros_like(amount), likeness
 
     return patch("train.difference.explain", nothing)
 

@@ -66,7 +66,7 @@ def test_a_defect_in_one_tile_is_the_view_s(bundle: Bundle) -> None:
 
 def test_another_part_is_told_by_the_one_tile_that_differs(bundle: Bundle) -> None:
     for label, board in enumerate(BOARDS):
-        assert bundle.find(views(board, 1, 97)[0])[0] == LABELS[label]
+        assert bundle.find(views(board, 1, 97)[0], np.arange(len(LABELS)))[0] == LABELS[label]
 
 
 def test_tiles_that_do_not_fit_are_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

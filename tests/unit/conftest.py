@@ -56,11 +56,22 @@ def write_readable_bundle(
         "one": np.array(1, np.int64),
         "last_axis": np.array([-1], np.int64),
         "axis_1": np.array([1], np.int64),
+        "each": np.arange(len(labels), dtype=np.int64),
+        "one_label": np.array([1], np.int64),
+        "zero": np.array(0, np.int64),
     }
     node = helper.make_node
     nodes = [
         node("Cast", ["image"], ["pixels"], to=TensorProto.FLOAT),
-        node("Reshape", ["pixels", "flat_shape"], ["flat"]),
+        node("Reshape", ["pixels", "flat_shape"], ["flat_views"]),
+        node("Shape", ["label"], ["count"]),
+        node("Concat", ["count", "one_label"], ["a_row_a_label"], axis=0),
+        node("Expand", ["flat_views", "a_row_a_label"], ["flat"]),
+        node("Gather", ["flat_views", "first"], ["any_pixel"], axis=1),
+        node("Cast", ["any_pixel"], ["any_number"], to=TensorProto.INT64),
+        node("Mul", ["any_number", "zero"], ["zeros"]),
+        node("Unsqueeze", ["zeros", "axis_1"], ["a_zero_a_view"]),
+        node("Add", ["a_zero_a_view", "each"], ["shortlist"]),
         node("Gather", ["flat", "first"], ["defect_pixel"], axis=1),
         node("Div", ["defect_pixel", "full"], ["defect_score"]),
         node("Add", ["label", "one"], ["place"]),
@@ -86,6 +97,7 @@ def write_readable_bundle(
             tensor("difference", TensorProto.FLOAT, ["N", SIDE, SIDE]),
             tensor("reconstruction", TensorProto.UINT8, image),
             tensor("features", TensorProto.FLOAT, ["N", 2]),
+            tensor("shortlist", TensorProto.INT64, ["N", len(labels)]),
         ],
         [numpy_helper.from_array(value, name) for name, value in constants.items()],
     )

@@ -52,3 +52,10 @@ def test_tiles_of_a_wrong_question_bear_the_wrong_label() -> None:
 def test_tiles_that_no_model_has_are_refused_with_the_remedy(tiles: Tiles, height: int, width: int, says: str) -> None:
     with pytest.raises(DataSetError, match=says):
         tiles.size(ViewSpec(height=height, width=width, channels=1))
+
+
+def test_a_tile_without_a_score_leaves_the_view_without_one() -> None:
+    """Whichever tile it is: an engine's maximum may forget what is no number."""
+    worst = np.asarray(Tiles(1, 2).worst(np.array([0.1, np.nan, np.nan, 0.2, 0.3, 0.4], np.float32)))
+    assert (worst[:2] > 1).all(), "no probability, so never OK"
+    assert worst[2] == np.float32(0.4)
