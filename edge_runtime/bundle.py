@@ -1,4 +1,4 @@
-"""The bundle: one ONNX file that holds the whole decision, what it says of itself, and the session that runs it.
+"""The bundle: one ONNX file that holds the whole decision, what it says of itself, and the engine that runs it.
 
 `docs/format.md` states the format. `load_bundle` is its one reader, used on the line and by `export` on its draft;
 `trust` says who may have written it.
@@ -8,21 +8,20 @@ import base64
 import hashlib
 import json
 import os
-import re
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Self
 
 import cv2
 import numpy as np
 import numpy.typing as npt
-import onnxruntime
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from edge_runtime.alignment import Alignment, Matrix
-from edge_runtime.errors import BundleError
+from edge_runtime.engine import Arrays, Engine, OnnxRuntime, one_line
+from edge_runtime.errors import BundleError, EngineError
 from edge_runtime.picture import Image, ViewSpec, view_of_png
 from edge_runtime.quality import Usual
 from edge_runtime.verdict import BundleRef, Thresholds
@@ -51,15 +50,7 @@ MOST_VIEWS = 2**30
 MOST_BYTES = 2**31 - 1
 """ONNX is protobuf, which ends there; what is longer is another's file, and not read."""
 
-WEIGHTS_ELSEWHERE = "session.model_external_initializers_file_folder_path"
-"""Where the engine looks for weights that a model names but does not hold; else it would be the working folder. We let
-it look where nothing can be: the bundle is one file, and its SHA-256 and signature must cover all that runs."""
-
 Floats = npt.NDArray[np.float32]
-
-# What is wrong with a file is our one line, not the engine's and ours.
-onnxruntime.set_default_logger_severity(4)
-
 
 LONGEST_NAME = 255
 """Characters of a name, version or label: as many as a folder's name, which is where labels come from."""
@@ -121,7 +112,7 @@ class Provenance(_Meta):
 class BundleInfo(_Meta):
     """What a bundle says of itself. In the file, each field is one `kenpin.<field>` metadata property.
 
-    `alignment`: what views are brought onto before the session; None, and left out, where they are taken as they are.
+    `alignment`: what views are brought onto before the engine; None, and left out, where they are taken as they are.
     """
 
     name: Name
@@ -195,12 +186,34 @@ class Bundle:
     path: Path
     info: BundleInfo
     sha256: str
-    session: onnxruntime.InferenceSession
+    engine: Engine
 
     @property
     def ref(self) -> BundleRef:
         """What a verdict says of the bundle that gave it."""
         return BundleRef(name=self.info.name, version=self.info.version, sha256=self.sha256)
+
+    def content(self) -> bytes:
+        """The file's content, read again. Raises BundleError where it is no longer what proved itself."""
+        data = read_bundle(self.path)
+        if hashlib.sha256(data).hexdigest() != self.sha256:
+            raise BundleError(self.path, "was changed while it was in use; install it again")
+        return data
+
+    def on(self, engine: Engine) -> "Bundle":
+        """The same bundle on another engine, which runs the same graph.
+
+        Raises EngineError where that does not say what was trained, or does not find the same part among all labels.
+        """
+        other = replace(self, engine=engine)
+        _replay(other)
+        view = self.info.golden[0].view(self.info.view)
+        labels = np.arange(len(self.info.labels), dtype=np.int64)
+        (here, fits), (there, fits_there) = self.find(view, labels), _found(other, view, labels)
+        if here != there or not abs(fits - fits_there) <= SCORE_TOLERANCE:
+            was = f"{there} ({fits_there:.4f}), not {here} ({fits:.4f})"
+            raise EngineError(str(engine.setting), f"asked which part golden vector 0 shows, it finds {was}")
+        return other
 
     def label_index(self, label: str) -> int:
         """The index of a part label. Raises BundleError, naming those it knows, where it is unknown."""
@@ -213,8 +226,8 @@ class Bundle:
     def inspect(self, view: Image, label: int) -> Findings:
         """Everything the bundle says of `view` (uint8 [H, W, C]) when the part `label` is expected."""
         aligned, origin = self._align(view, label)
-        inputs = {"image": aligned[None], "label": np.array([label], np.int64)}
-        outputs = dict(zip(OUTPUTS, self.session.run(list(OUTPUTS), inputs), strict=True))
+        inputs: Arrays = {"image": aligned[None], "label": np.array([label], np.int64)}
+        outputs = self.engine.run(list(OUTPUTS), inputs)
         return Findings(
             float(outputs["defect_score"][0]),
             float(outputs["mismatch_score"][0]),
@@ -235,8 +248,8 @@ class Bundle:
             images = view[None]  # encoded once, whatever number of labels is asked
         else:
             images = np.stack([self._align(view, int(label))[0] for label in among])
-        inputs = {"image": images, "label": among}
-        (mismatch,) = self.session.run(["mismatch_score"], inputs)
+        inputs: Arrays = {"image": images, "label": among}
+        mismatch = self.engine.run(["mismatch_score"], inputs)["mismatch_score"]
         mismatch = np.where((mismatch >= 0) & (mismatch <= 1), mismatch, 1.0)  # a score that is none fits nothing
         best = int(np.argmin(mismatch))
         limit = self.info.thresholds.mismatch
@@ -244,7 +257,7 @@ class Bundle:
         return self.info.labels[among[best]] if fits else None, float(1.0 - mismatch[best])
 
     def _align(self, view: Image, label: int) -> tuple[Image, Matrix]:
-        """What the session sees of `view` when `label` is expected, and where its pixels lay."""
+        """What the engine sees of `view` when `label` is expected, and where its pixels lay."""
         alignment = self.info.alignment
         return alignment.align(view, label) if alignment is not None else (view, np.eye(2, 3))
 
@@ -284,31 +297,30 @@ def open_bundle(path: Path, data: bytes) -> Bundle:
     Raises BundleError, saying what to do, where it is no ONNX, is another's ONNX, does not keep the contract, or does
     not say of a golden view what the training box said. NaN disagrees, too.
     """
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4  # a session has a logger of its own
-    options.add_session_config_entry(WEIGHTS_ELSEWHERE, os.devnull)
     try:
-        session = onnxruntime.InferenceSession(
-            data, options, providers=["CPUExecutionProvider"], enable_fallback=0
-        )  # the fallback is the same once more, after words of the engine's own on stdout
-    except Exception as error:  # the engine raises a dozen unrelated types of its own, some of them plain RuntimeError
-        why = re.sub(r"\s+", " ", str(error))[:120]
-        raise BundleError(path, f"is no ONNX file that can be run; write one with kenpin-export ({why})") from error
+        engine = OnnxRuntime(data)
+    except EngineError as error:
+        why = f"is no ONNX file that can be run; write one with kenpin-export ({error.why})"
+        raise BundleError(path, why) from error
     try:
-        info = BundleInfo.from_properties(path, session.get_modelmeta().custom_metadata_map)
-        bundle = Bundle(path, info, hashlib.sha256(data).hexdigest(), session)
-        _check_contract(bundle)
+        info = BundleInfo.from_properties(path, engine.session.get_modelmeta().custom_metadata_map)
+        bundle = Bundle(path, info, hashlib.sha256(data).hexdigest(), engine)
+        _check_contract(bundle, engine)
     except UnicodeDecodeError as error:  # the engine takes a name for bytes, and so may find nothing wrong with it
         raise BundleError(path, "is damaged, a name in it is no UTF-8; export it again") from error
-    _replay(bundle)
+    try:
+        _replay(bundle)
+    except EngineError as error:
+        raise BundleError(path, f"{error.why}; do not inspect with it, export it again") from error
     return bundle
 
 
-def _check_contract(bundle: Bundle) -> None:
+def _check_contract(bundle: Bundle, engine: OnnxRuntime) -> None:
     """Raise BundleError where the graph's inputs and outputs are not those of the format."""
+    inputs, outputs = engine.session.get_inputs(), engine.session.get_outputs()
     for kind, expected, found in (
-        ("input", INPUTS, bundle.session.get_inputs()),
-        ("output", OUTPUTS, bundle.session.get_outputs()),
+        ("input", INPUTS, inputs),
+        ("output", OUTPUTS, outputs),
     ):
         types = {tensor.name: tensor.type for tensor in found}
         for name, wanted in expected.items():
@@ -326,13 +338,22 @@ def _check_contract(bundle: Bundle) -> None:
         raise BundleError(bundle.path, f"has {len(labels)} labels, too many for views of {spec}; train fewer a bundle")
     if bundle.info.alignment is not None and not bundle.info.alignment.fits(spec, len(labels)):
         raise BundleError(bundle.path, f"its kenpin.alignment does not fit its {len(labels)} labels; export it again")
-    shape = list(bundle.session.get_inputs()[[t.name for t in bundle.session.get_inputs()].index("image")].shape[1:])
+    (shape,) = (list(tensor.shape[1:]) for tensor in inputs if tensor.name == "image")
     if shape != [spec.height, spec.width, spec.channels]:
         raise BundleError(bundle.path, f"its image is {shape}, its metadata say {spec}; export it again")
 
 
+def _found(bundle: Bundle, view: Image, among: npt.NDArray[np.int64]) -> tuple[str | None, float]:
+    """As `Bundle.find`. Raises EngineError where the engine cannot answer for so many labels at once."""
+    try:
+        return bundle.find(view, among)
+    except Exception as error:  # the engine's own types
+        raise EngineError(str(bundle.engine.setting), f"cannot answer for many labels ({one_line(error)})") from error
+
+
 def _replay(bundle: Bundle) -> None:
-    """Raise BundleError where a golden vector comes out differently here than where it was trained."""
+    """Raise EngineError where a golden vector comes out differently here than where it was trained."""
+    engine = str(bundle.engine.setting)
     last = len(bundle.info.labels) - 1
     spec = bundle.info.view
     size = spec.height, spec.width
@@ -340,30 +361,26 @@ def _replay(bundle: Bundle) -> None:
         try:
             found = bundle.inspect(golden.view(bundle.info.view), golden.label)
         except Exception as error:  # a damaged picture or graph fails in many ways, and each means: do not inspect
-            raise BundleError(bundle.path, f"golden vector {number} cannot be run; export it again") from error
+            raise EngineError(engine, f"golden vector {number} cannot be run ({one_line(error)})") from error
         scores = [abs(getattr(found, name) - getattr(golden, name)) for name in SCORES]
         agrees = all(gap <= SCORE_TOLERANCE for gap in scores) and (
             found.features.shape == (len(golden.features),)
             and bool(np.all(np.abs(found.features - golden.features) <= FEATURE_TOLERANCE))
         )
         if not agrees:
-            raise BundleError(
-                bundle.path,
+            raise EngineError(
+                engine,
                 f"golden vector {number} gives {found.defect_score:.4f} / {found.mismatch_score:.4f}, trained was "
-                f"{golden.defect_score:.4f} / {golden.mismatch_score:.4f}; do not inspect with it, export it again",
+                f"{golden.defect_score:.4f} / {golden.mismatch_score:.4f}",
             )
         named = found.shortlist
         if not named.size or len(set(named.tolist())) < named.size or not 0 <= named.min() <= named.max() <= last:
-            raise BundleError(bundle.path, f"its shortlist {named.tolist()} is none of its labels; export it again")
+            raise EngineError(engine, f"its shortlist {named.tolist()} is none of its labels")
         if found.difference.shape != size or found.reconstruction.shape != (*size, spec.channels):
-            raise BundleError(
-                bundle.path,
-                f"its difference and reconstruction are {found.difference.shape} and {found.reconstruction.shape} "
-                f"of a view of {spec}; export it again",
-            )
+            shapes = f"{found.difference.shape} and {found.reconstruction.shape}"
+            raise EngineError(engine, f"its difference and reconstruction are {shapes} of a view of {spec}")
     try:
         bundle.find(bundle.info.golden[0].view(spec), np.arange(last + 1))
     except Exception as error:  # the engine's own types; whatever it is, the first wrong part would find it, too
-        raise BundleError(
-            bundle.path, "has fewer parts than its metadata have labels, or takes one view only; export it again"
-        ) from error
+        why = "it has fewer parts than its metadata have labels, or takes one view only"
+        raise EngineError(engine, why) from error

@@ -1,6 +1,6 @@
-"""The change from one bundle to another while the line runs.
+"""The change from one bundle, or one engine, to another while the line runs.
 
-The new bundle is loaded and proves itself beside the old one, which goes on inspecting; then one reference changes.
+The new one is loaded and proves itself beside the old one, which goes on inspecting; then one reference changes.
 Whatever is wrong with the new one, the old one stays.
 """
 
@@ -8,22 +8,25 @@ import logging
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import chain, repeat
 from typing import Protocol
 
 from edge_runtime.bundle import Bundle, load_bundle
+from edge_runtime.engine import about
 from edge_runtime.errors import BundleError, KenpinError, StoreError
 from edge_runtime.inspector import Inspector
 from edge_runtime.recipe import Recipe
 from edge_runtime.station import Station
 from edge_runtime.store import SHORT, Choice, Store
+from edge_runtime.tuning import tuned
 
 log = logging.getLogger(__name__)
 
 POLL_S = 0.5
 """How often the choice is looked at: a person who changes over waits a second, and the file is 300 bytes."""
-
 STOP_S = 1.0
-"""How long stopping waits for a bundle that is just proving itself: the end of the process ends that, too."""
+"""How long stopping waits for a bundle that is just proving itself, or an engine that compiles: the end of the process
+ends that, too."""
 
 
 class Tell(Protocol):
@@ -79,6 +82,7 @@ class Changeover:
         """Within this, a choice counts within a second and the time that the new bundle needs to prove itself.
 
         After it nothing is switched, put back or told any more; a choice that came too late counts at the next start.
+        It begins with the engine that a tune file chose for the bundle that judges.
         """
         thread = threading.Thread(target=self._work, args=(tell,), name="changeover", daemon=True)
         thread.start()
@@ -123,6 +127,25 @@ class Changeover:
                 "%s inspects with %s from now on, not %s-%s", self._station.station, name, was.ref.name, was.ref.version
             )
             tell("bundle-switched", bundle=now.model_dump(), was=was.ref.model_dump())
+            self.speed_up(tell)
+
+    def speed_up(self, tell: Tell) -> None:
+        """Go on with the engine that the bundle's tune file chose, once it has proven itself; if it does not, say why.
+
+        May take minutes; the plain engine judges meanwhile.
+        """
+        slow = self.inspector.bundle
+        try:
+            fast = tuned(slow)
+        except KenpinError as error:
+            why = "; ".join(str(error).splitlines())
+            log.warning("%s goes on with %s: %s", self._station.station, slow.engine.setting, why)
+            tell("engine-refused", engine=about(slow.engine), why=why)
+            return
+        if fast is not slow and not self._stop.is_set():
+            self.inspector = self._inspector(fast)
+            log.info("%s runs its bundle with %s from now on", self._station.station, fast.engine.setting)
+            tell("engine-switched", engine=about(fast.engine), was=about(slow.engine))
 
     def _change_to(self, choice: Choice) -> Bundle | None:
         """Let the chosen bundle judge from the next frame on; the one that judged until now. None once stopping."""
@@ -160,8 +183,10 @@ class Changeover:
         return Inspector(bundle, at.region, limits, at.site, at.line, at.station)
 
     def _work(self, tell: Tell) -> None:
-        while not self._stop.wait(POLL_S):
+        for step in chain([self.speed_up], repeat(self.look)):
             try:
-                self.look(tell)
+                step(tell)
             except Exception:  # if this thread died, no bundle could be changed and nobody would know
-                log.exception("looking for a changed bundle failed; trying again in %.1f s", POLL_S)
+                log.exception("loading an engine or a bundle failed; looking again in %.1f s", POLL_S)
+            if self._stop.wait(POLL_S):
+                return

@@ -20,6 +20,8 @@ EXAMPLES = """examples:
       change a running station to another bundle, without losing a frame (docs/bundles.md)
   kenpin-edge score part.onnx good.png bad.png --label A12
       print one JSON verdict a line
+  kenpin-edge tune part.onnx
+      measure which engine runs the bundle fastest here; run and score use it from then on (docs/tune.md)
   kenpin-edge watch --host 10.0.0.5 --save verdicts.jsonl
       show verdicts as they come, and keep them
 
@@ -51,6 +53,10 @@ def _command(arguments: argparse.Namespace) -> int:
             score(arguments.bundle, arguments.images, arguments.label, arguments.trust)
         case "bundle":
             _bundle(arguments)
+        case "tune":
+            from edge_runtime.tune import tune
+
+            tune(arguments.target, arguments.seconds, as_json=arguments.json)
         case "watch":
             from edge_runtime.watch import Wishes, watch
 
@@ -91,7 +97,7 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=version(), help="tell kenpin's version, and end")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="{run,bundle,score,watch}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="{run,bundle,score,tune,watch}")
 
     run = commands.add_parser(
         "run",
@@ -122,6 +128,30 @@ def _parser() -> argparse.ArgumentParser:
         metavar="KEY.pub",
         help="judge only with a bundle that this key signed (kenpin-export sign); again for each other key that may",
     )
+
+    tune = commands.add_parser(
+        "tune",
+        help="measure which engine runs a bundle fastest here, and use that from then on",
+        description="Run a bundle on all that this machine has: ONNX Runtime and OpenVINO (if installed), processors, "
+        "numbers of threads, levels of graph optimisation. What does not reproduce the golden vectors is refused and "
+        "named. Prints a table, the fastest first, and writes FILE.onnx.tune.json beside the bundle: run and score "
+        "use the fastest from their next start on (docs/tune.md). Measure while the line stands still.",
+        epilog="example: kenpin-edge tune part.onnx --json | jq .choice",
+    )
+    tune.add_argument(
+        "target",
+        type=Path,
+        metavar="FILE.onnx|STATION.toml",
+        help="a bundle written by kenpin-export; or a station file, for the bundle in use there",
+    )
+    tune.add_argument(
+        "--seconds",
+        type=_seconds,
+        default=20.0,
+        metavar="S",
+        help="how long to measure, once all is loaded; at least 10 rounds (default: %(default)g)",
+    )
+    tune.add_argument("--json", action="store_true", help="print what is written to the file instead of the table")
 
     watch = commands.add_parser(
         "watch",
@@ -208,6 +238,16 @@ def _count(text: str) -> int:
     if not text.isdigit() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is no number of verdicts; expected 1 or more")
     return int(text)
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds <= 3600:
+        raise argparse.ArgumentTypeError(f"{text!r} is no time to measure; expected seconds, above 0 and at most 3600")
+    return seconds
 
 
 def _prefix(text: str) -> str:

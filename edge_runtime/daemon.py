@@ -10,6 +10,7 @@ from edge_runtime.broker import Broker
 from edge_runtime.cameras import open_camera
 from edge_runtime.changeover import Changeover, first_bundle
 from edge_runtime.commands import set_label
+from edge_runtime.engine import about
 from edge_runtime.outbox import Outbox
 from edge_runtime.recipe import Recipe
 from edge_runtime.station import Station
@@ -42,7 +43,12 @@ def run(path: Path) -> None:
         changeover = Changeover(station, store, recipe, bundle, choice)
 
         def facts() -> dict[str, object]:
-            return {"bundle": changeover.inspector.bundle.ref.model_dump(), "recipe": dict(recipe.labels())}
+            judges = changeover.inspector.bundle
+            return {
+                "bundle": judges.ref.model_dump(),
+                "engine": about(judges.engine),
+                "recipe": dict(recipe.labels()),
+            }
 
         with (
             Broker(station, outbox, {"set-label": set_label(recipe)}, facts) as broker,
@@ -50,7 +56,8 @@ def run(path: Path) -> None:
         ):
             name = f"{bundle.info.name}-{bundle.info.version}"
             name += f" (chosen, not {station.bundle_named} of the station file)" if choice else ""
-            log.info("%s inspects with %s, expecting %s", station.station, name, dict(recipe.labels()))
+            expected = dict(recipe.labels())
+            log.info("%s inspects with %s on %s, expecting %s", station.station, name, bundle.engine.setting, expected)
             if station.trusted_keys:
                 log.info("%s is signed by a trusted key", bundle.path)
             else:

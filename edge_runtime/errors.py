@@ -6,6 +6,8 @@ KenpinError
 ├── DataSetError     a data set that cannot be trained on
 ├── RunError         a run folder that is missing, half-written or another's
 ├── BundleError      a bundle that must not inspect
+├── EngineError      an engine that cannot run a bundle, or runs it wrongly
+├── TuneError        a tune file that does not hold here
 ├── KeyFileError     a key that cannot sign or be trusted
 ├── StoreError       bundles that cannot be kept, found or chosen
 │   └── ChoiceError  which bundle is chosen is in doubt
@@ -66,6 +68,18 @@ class RunError(_FileError):
 
 class BundleError(_FileError):
     """A bundle that must not inspect: no ONNX, another's ONNX, damaged, not what was trained, or not to be trusted."""
+
+
+class EngineError(KenpinError):
+    """An engine that cannot run a bundle here, or runs it wrongly. `engine`: which, with its setting."""
+
+    def __init__(self, engine: str, why: str) -> None:
+        super().__init__(f"{engine}: {why}")
+        self.engine, self.why = engine, why
+
+
+class TuneError(_FileError):
+    """A tune file that does not hold here: damaged, another bundle's or machine's, or its choice is refused."""
 
 
 class KeyFileError(_FileError):

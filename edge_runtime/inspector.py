@@ -1,4 +1,4 @@
-"""From a frame to a verdict: crop, view, session, decision."""
+"""From a frame to a verdict: crop, view, bundle, decision."""
 
 import logging
 import math
@@ -39,7 +39,7 @@ class Inspector:
     def inspect(self, frame: Frame, labels: Mapping[str, str], trigger: str) -> Verdict:
         """The verdict of `frame`, when `labels` (region → part label) are expected.
 
-        Never raises for what is in the picture or in the session: doubt and faults are verdicts, too. `seq` and `prev`
+        Never raises for what is in the picture or in the engine: doubt and faults are verdicts, too. `seq` and `prev`
         are the outbox's to give.
         """
         begin = time.perf_counter()

@@ -1,5 +1,6 @@
 """`kenpin-edge score`: what a bundle says of picture files."""
 
+import logging
 import sys
 import time
 from collections.abc import Sequence
@@ -7,10 +8,13 @@ from pathlib import Path
 
 from edge_runtime.bundle import load_bundle
 from edge_runtime.cameras import Frame
-from edge_runtime.errors import PictureError, UsageError
+from edge_runtime.errors import KenpinError, PictureError, UsageError
 from edge_runtime.inspector import Inspector
 from edge_runtime.picture import printable, read_picture
 from edge_runtime.station import Region
+from edge_runtime.tuning import tuned
+
+log = logging.getLogger(__name__)
 
 WHOLE = "-"
 """The one region: the whole picture."""
@@ -19,6 +23,8 @@ WHOLE = "-"
 def score(file: Path, images: list[Path], label: str, trusted_keys: Sequence[Path] = ()) -> None:
     """Print one JSON verdict a line for each image, when the part `label` is expected in it.
 
+    It is judged on the engine that a tune file chose; where that does not hold here, one line says so.
+
     All or nothing: every image is decoded before the first is judged. Raises BundleError for the file or the label,
     KeyFileError for one of `trusted_keys` (as `load_bundle`), and UsageError, one line for each image that cannot be
     used; then nothing was printed.
@@ -26,6 +32,10 @@ def score(file: Path, images: list[Path], label: str, trusted_keys: Sequence[Pat
     bundle = load_bundle(file, trusted_keys)
     bundle.label_index(label)
     _check(images)
+    try:
+        bundle = tuned(bundle)
+    except KenpinError as error:
+        log.warning("judging with %s: %s", bundle.engine.setting, error)
     inspector = Inspector(bundle, {WHOLE: Region(expected=label)}, bundle.info.thresholds)
     for number, image in enumerate(images, start=1):
         captured_ns, begin = time.time_ns(), time.perf_counter()

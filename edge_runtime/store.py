@@ -1,6 +1,6 @@
 """The bundles of a station side by side on disk, and which of them is chosen.
 
-    <data>/bundles/<sha256>/bundle.onnx, bundle.onnx.sig (where it came with one), about.json
+    <data>/bundles/<sha256>/bundle.onnx, about.json, and bundle.onnx.sig, bundle.onnx.tune.json (where it came with one)
     <data>/bundles/choice.json
 
 A bundle's folder appears whole, by one rename, and a choice is replaced whole. Who changes something holds the lock of
@@ -31,6 +31,8 @@ log = logging.getLogger(__name__)
 BUNDLE = "bundle.onnx"
 SIGNATURE = "bundle.onnx.sig"
 """What `load_bundle` looks for beside a bundle, so the two are installed and removed together."""
+TUNING = "bundle.onnx.tune.json"
+"""What `tuned` looks for; which engine runs the bundle is decided where it judges."""
 ABOUT = "about.json"
 SHORT = 12
 """Hex digits of a SHA-256 that a person is shown."""
@@ -88,22 +90,24 @@ class Store:
         self.choice_path = self.folder / "choice.json"
 
     def install(self, file: Path, fits: Callable[[BundleInfo], None]) -> Installed:
-        """Copy the bundle `file`, and `<file>.sig` where it is there, once it has proven itself.
+        """Copy the bundle `file`, and its signature and tune file where there are such, once it has proven itself.
 
         `fits` raises where the bundle is not for this station. Raises BundleError for the file. A bundle that is
         installed already is installed again: that mends a damaged copy, and brings its signature up to date.
         """
         bundle = load_bundle(file, self._trusted)  # before the lock: nobody has to wait for a large one
         fits(bundle.info)
-        data, signature = read_bundle(file), _read_signature(file.with_name(f"{file.name}.sig"))
+        data = read_bundle(file)
+        beside = {SIGNATURE: _beside(file, SIGNATURE), TUNING: _beside(file, TUNING)}
         if hashlib.sha256(data).hexdigest() != bundle.sha256:
             raise BundleError(file, "was written to while it was read; install it once it is whole")
         with self._changing():
             draft = self._draft
             draft.mkdir()
             write_synced(draft / BUNDLE, data)
-            if signature is not None:
-                write_synced(draft / SIGNATURE, signature)
+            for name, content in beside.items():
+                if content is not None:
+                    write_synced(draft / name, content)
             entry = Installed(
                 name=bundle.info.name,
                 version=bundle.info.version,
@@ -294,7 +298,9 @@ class Store:
         return StoreError(self.folder, f"cannot be read ({error.strerror}); correct its rights, or install again")
 
 
-def _read_signature(file: Path) -> bytes | None:
+def _beside(file: Path, name: str) -> bytes | None:
+    """What lies beside `file` as `name` lies beside BUNDLE; None where there is no such thing."""
+    file = file.with_name(file.name + name.removeprefix(BUNDLE))
     try:
         return file.read_bytes()
     except FileNotFoundError:

@@ -2,8 +2,9 @@
 
 import hashlib
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +23,10 @@ from cryptography.hazmat.primitives.serialization import (
 from onnx import TensorProto, helper, numpy_helper
 
 from edge_runtime.bundle import Bundle, BundleInfo, Golden, Provenance, load_bundle
+from edge_runtime.engine import Arrays, Engine, Setting
 from edge_runtime.picture import Image, ViewSpec
 from edge_runtime.quality import Usual
+from edge_runtime.tuning import Machine, Tuning, tune_path
 from edge_runtime.verdict import Thresholds
 from export.signing import keygen, read_private, sign
 
@@ -116,6 +119,33 @@ def write_readable_bundle(
     helper.set_model_props(model, info.to_properties())
     onnx.save(model, path)
     return path
+
+
+def write_tune_file(bundle: Bundle, choice: Setting) -> Path:
+    """The tune file of a bundle for this machine, beside it."""
+    at = datetime(2026, 11, 24, tzinfo=UTC)
+    path = tune_path(bundle.path)
+    path.write_bytes(
+        Tuning(bundle=bundle.sha256, machine=Machine.here(), measured_at=at, choice=choice, rows=()).to_json()
+    )
+    return path
+
+
+@dataclass
+class Crooked:
+    """An engine whose answers are off: in every batch, or only where several views are asked about at once."""
+
+    engine: Engine
+    off: float
+    setting: Setting
+    one: bool = True
+    version: str = "0"
+
+    def run(self, outputs: Sequence[str], feeds: Arrays) -> dict[str, npt.NDArray[Any]]:
+        said = self.engine.run(outputs, feeds)
+        if self.one or len(feeds["label"]) > 1:
+            said["mismatch_score"] = said["mismatch_score"] + np.float32(self.off)
+        return said
 
 
 @pytest.fixture

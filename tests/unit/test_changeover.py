@@ -10,11 +10,12 @@ import pytest
 
 from edge_runtime.bundle import Bundle
 from edge_runtime.changeover import Changeover, first_bundle
+from edge_runtime.engine import PLAIN, Setting, about
 from edge_runtime.errors import BundleError, StationError, StoreError
 from edge_runtime.recipe import Recipe
 from edge_runtime.station import Station
 from edge_runtime.store import Installed, Store
-from tests.unit.conftest import READABLE_LABELS, write_readable_bundle
+from tests.unit.conftest import READABLE_LABELS, write_readable_bundle, write_tune_file
 
 
 @dataclass
@@ -272,3 +273,56 @@ def test_a_choice_made_while_another_is_refused_is_not_put_back(line: Line, monk
     changeover.look(line.tell)
     assert [kind for kind, _ in line.told] == ["bundle-refused", "bundle-switched"]
     assert changeover.inspector.bundle.sha256 == following.sha256
+
+
+OPENVINO = Setting(name="openvino", level=None)
+
+
+def test_the_engine_that_was_chosen_takes_over_once_and_is_told(line: Line) -> None:
+    changeover, _ = line.begin()
+    slow = changeover.inspector.bundle
+    write_tune_file(slow, OPENVINO)
+    for _ in range(2):
+        changeover.speed_up(line.tell)
+    ((kind, facts),) = line.told
+    now = changeover.inspector.bundle
+    assert (now.engine.setting, now.ref) == (OPENVINO, slow.ref)
+    assert (kind, facts) == ("engine-switched", {"engine": about(now.engine), "was": about(slow.engine)})
+    assert facts["was"]["level"] == "all"
+    assert set(facts["engine"]) == {"name", "version", "provider"}
+
+
+def test_an_engine_that_is_refused_leaves_the_plain_one_and_is_told(
+    line: Line, caplog: pytest.LogCaptureFixture
+) -> None:
+    changeover, _ = line.begin()
+    before = changeover.inspector
+    path = write_tune_file(before.bundle, Setting(provider="CUDA"))
+    changeover.speed_up(line.tell)
+    ((kind, facts),) = line.told
+    assert (kind, facts["engine"]) == ("engine-refused", about(before.bundle.engine))
+    assert facts["why"].startswith(f"{path}: its choice is refused, onnxruntime CUDA")
+    assert changeover.inspector is before
+    (record,) = (record for record in caplog.records if record.levelname == "WARNING")
+    assert record.message == f"c goes on with onnxruntime CPU, level all: {facts['why']}"
+
+
+def test_a_bundle_that_is_changed_to_judges_at_once_and_then_on_its_chosen_engine(line: Line) -> None:
+    changeover, _ = line.begin()
+    entry = line.bundle("2")
+    write_tune_file(line.store.load(entry.sha256), OPENVINO)
+    line.choose(entry)
+    changeover.look(line.tell)
+    assert [kind for kind, _ in line.told] == ["bundle-switched", "engine-switched"]
+    assert changeover.inspector.bundle.info.version == "2"
+    assert changeover.inspector.bundle.engine.setting == OPENVINO
+
+
+def test_a_bundle_that_is_changed_to_judges_on_the_plain_engine_where_its_tune_file_is_damaged(line: Line) -> None:
+    changeover, _ = line.begin()
+    entry = line.bundle("2")
+    (line.store.folder / entry.sha256 / "bundle.onnx.tune.json").write_text("{")
+    line.choose(entry)
+    changeover.look(line.tell)
+    assert [kind for kind, _ in line.told] == ["bundle-switched", "engine-refused"]
+    assert changeover.inspector.bundle.engine.setting == PLAIN

@@ -120,6 +120,9 @@ def test_run_refuses_a_missing_folder_of_pictures(tmp_path: Path, readable_bundl
         ["watch", "--port", "x"],
         ["watch", "--count", "0"],
         ["watch", "--prefix", "#"],
+        ["tune"],
+        ["tune", "part.onnx", "--seconds", "0"],
+        ["tune", "part.onnx", "--seconds", "nan"],
     ],
 )
 def test_a_command_line_that_makes_no_sense_ends_with_2(arguments: list[str]) -> None:
@@ -128,7 +131,7 @@ def test_a_command_line_that_makes_no_sense_ends_with_2(arguments: list[str]) ->
     assert caught.value.code == 2
 
 
-@pytest.mark.parametrize("command", [[], ["run"], ["score"], ["watch"]])
+@pytest.mark.parametrize("command", [[], ["run"], ["score"], ["tune"], ["watch"]])
 def test_every_help_has_an_example(command: list[str], capsys: Captured) -> None:
     with pytest.raises(SystemExit) as caught:
         main([*command, "--help"])
@@ -139,8 +142,8 @@ def test_every_help_has_an_example(command: list[str], capsys: Captured) -> None
 def test_a_daemon_loads_nothing_of_the_training_box_nor_of_the_terminal() -> None:
     code = (
         "import sys, edge_runtime.cli, edge_runtime.daemon, edge_runtime.score; "
-        "print([name for name in ('tensorflow', 'keras', 'sklearn', 'matplotlib', 'scipy', 'rich', 'train', 'export')"
-        " if name in sys.modules])"
+        "print([name for name in ('tensorflow', 'keras', 'sklearn', 'matplotlib', 'scipy', 'rich', 'openvino', "
+        "'train', 'export') if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
