@@ -176,8 +176,10 @@ def test_an_event_waits_for_a_broker_that_is_away(running: Line, broker: Mosquit
     broker.stop()
     bundle(running, "use", "shapes", "2")
     wait_until(lambda: "inspects with shapes-2" in running.log(), "the log tells of the switch")
+    running.freeze()  # an event is not retained: who listens must be there first
     broker.start()
     subscriber = Subscriber(broker.port)
+    running.thaw()
     wait_until(lambda: events(subscriber), "the event arrives")
     assert [event["kind"] for event in events(subscriber)] == ["bundle-switched"]
     subscriber.close()
