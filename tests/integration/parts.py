@@ -185,6 +185,15 @@ class Line:
         self._process.terminate()
         assert self._process.wait(DEADLINE_S) == 0, self.log()
 
+    def freeze(self) -> None:
+        """Let the daemon do nothing until `thaw`, not even reach for the broker."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        assert self._process is not None
+        self._process.send_signal(signal.SIGCONT)
+
     def end(self) -> None:
         if self._process is not None and self._process.poll() is None:
             self._process.kill()
