@@ -125,7 +125,7 @@ def test_a_picture_larger_than_a_view_is_refused_before_it_is_decoded(
     with pytest.raises(ValueError, match="at most 4096 pixels a side"):
         view_of_png(base64.b64encode(bomb).decode())
     claim(model, golden=golden(bomb))
-    assert refusal(model, tmp_path) == "golden vector 0 cannot be run; export it again"
+    assert "golden vector 0 cannot be run (is no PNG of a view of at most 4096 pixels" in refusal(model, tmp_path)
     claim(model, alignment=references(bomb))
     assert "at most 4096 pixels a side" in refusal(model, tmp_path)
 
@@ -137,7 +137,7 @@ def test_a_golden_view_of_another_shape_is_refused(
     (tmp_path / "whole.onnx").write_bytes(model.SerializeToString())
     load_bundle(tmp_path / "whole.onnx")
     claim(model, golden=golden(png(readable_view(20, 40, 40, 40).reshape(8, 32, 1))))
-    assert refusal(model, tmp_path) == "golden vector 0 cannot be run; export it again"
+    assert "golden vector 0 cannot be run (a golden view is (8, 32, 1), not height=16" in refusal(model, tmp_path)
 
 
 def test_a_damaged_picture_is_refused_and_libpng_says_nothing_of_its_own(capfd: pytest.CaptureFixture[str]) -> None:
