@@ -209,7 +209,7 @@ class Bundle:
         _replay(other)
         view = self.info.golden[0].view(self.info.view)
         labels = np.arange(len(self.info.labels), dtype=np.int64)
-        (here, fits), (there, fits_there) = self.find(view, labels), _found(other, view, labels)
+        (here, fits), (there, fits_there) = self.find(view, labels), other.find(view, labels)
         if here != there or not abs(fits - fits_there) <= SCORE_TOLERANCE:
             was = f"{there} ({fits_there:.4f}), not {here} ({fits:.4f})"
             raise EngineError(str(engine.setting), f"asked which part golden vector 0 shows, it finds {was}")
@@ -341,14 +341,6 @@ def _check_contract(bundle: Bundle, engine: OnnxRuntime) -> None:
     (shape,) = (list(tensor.shape[1:]) for tensor in inputs if tensor.name == "image")
     if shape != [spec.height, spec.width, spec.channels]:
         raise BundleError(bundle.path, f"its image is {shape}, its metadata say {spec}; export it again")
-
-
-def _found(bundle: Bundle, view: Image, among: npt.NDArray[np.int64]) -> tuple[str | None, float]:
-    """As `Bundle.find`. Raises EngineError where the engine cannot answer for so many labels at once."""
-    try:
-        return bundle.find(view, among)
-    except Exception as error:  # the engine's own types
-        raise EngineError(str(bundle.engine.setting), f"cannot answer for many labels ({one_line(error)})") from error
 
 
 def _replay(bundle: Bundle) -> None:
