@@ -9,7 +9,7 @@ from keras import ops
 from edge_runtime.picture import Image
 from train.cvae import ConditionalVAE
 from train.difference import Tolerances, at_once
-from train.heads import Head
+from train.heads import Head, probabilities
 from train.shortlist import Shortlist
 from train.tiles import WHOLE, Tiles
 from train.views import Labels
@@ -29,6 +29,21 @@ def with_latent(difference: Tensor, latent: Tensor) -> Tensor:
     to lie farther out, and what is unknown must not outweigh a loud difference.
     """
     return ops.concatenate([difference, ops.clip(latent, -FARTHEST, FARTHEST)], axis=1)
+
+
+def _floats(image: Tensor) -> Tensor:
+    """uint8 [N, H, W, C] as float32 in 0..1."""
+    return ops.reshape(ops.cast(_numbers(image), "float32") / 255.0, (-1, *image.shape[1:]))
+
+
+def _bytes(picture: Tensor) -> Tensor:
+    """float32 [N, H, W, C] in 0..1 as uint8."""
+    return ops.reshape(ops.cast(ops.round(_numbers(picture) * 255.0), "uint8"), (-1, *picture.shape[1:]))
+
+
+def _numbers(picture: Tensor) -> Tensor:
+    """A `picture`, [N, H, W, C], as [N, H · W · C]: engines are slow with a factor where the last end is 1."""
+    return ops.reshape(picture, (-1, int(np.prod(picture.shape[1:]))))
 
 
 @dataclass(frozen=True)
@@ -53,18 +68,21 @@ class Decision:
         Or of one view and M labels: then all but the shortlist are [M, ...].
         """
         tile, place = self.tiles.cut(image, label)
-        view = ops.cast(tile, "float32") / 255.0
+        view = _floats(tile)
         latent = self.tiles.under(self.cvae.encode(view)[0], label)
-        view = self.tiles.under(view, label)
+        if self.tiles.count > 1:  # else one view is compared with every drawing as it is
+            view = self.tiles.under(view, label)
         drawn = self.cvae.decode(latent, place)
         difference, features = self.tolerances.difference(view, drawn, place)
         features = with_latent(features, latent)
-        mismatch = self.mismatch.probability(features) if self.mismatch else ops.zeros_like(features[:, 0])
+        heads = (self.defect,) if self.mismatch is None else (self.defect, self.mismatch)
+        defect, *rest = probabilities(heads, features)
+        mismatch = rest[0] if rest else ops.zeros_like(defect)
         return {
-            "defect_score": self.tiles.worst(self.doubtful(self.defect.probability(features), features)),
+            "defect_score": self.tiles.worst(self.doubtful(defect, features)),
             "mismatch_score": self.tiles.worst(mismatch),
-            "difference": self.tiles.join(difference[..., None])[..., 0],
-            "reconstruction": ops.cast(ops.round(self.tiles.join(drawn) * 255.0), "uint8"),
+            "difference": ops.reshape(self.tiles.join(difference), (-1, *image.shape[1:3])),
+            "reconstruction": _bytes(self.tiles.join(drawn)),
             "features": ops.reshape(features, (-1, self.tiles.count * features.shape[1])),
             "shortlist": self.shortlist(image),
         }

@@ -9,7 +9,7 @@ the *other* good views only (leave one out, in closed form), or few views would 
 """
 
 from dataclasses import dataclass
-from functools import reduce
+from functools import cached_property, reduce
 from typing import Any, Self
 
 import numpy as np
@@ -21,8 +21,16 @@ from train.views import Labels, Mask
 Tensor = Any
 Floats = npt.NDArray[np.float32]
 
-BLUR = np.array([1.0, 4.0, 6.0, 4.0, 1.0], np.float32) / 16.0
-"""The binomial kernel of the Gaussian pyramid (Burt and Adelson, 1983), about one pixel wide."""
+BLUR = np.array([1.0, 3.0, 3.0, 1.0], np.float32) / 8.0
+"""The binomial kernel of a Gaussian pyramid (Burt and Adelson, 1983) whose pixels lie between two of the finer level's:
+so each of those is in the midst of just one kernel, and the smallest defect is as loud wherever it lies."""
+
+NEIGHBOURS = np.array([1.0, 4.0, 6.0, 4.0, 1.0], np.float32) / 16.0
+"""How far one pixel's spread tells of the next one's."""
+
+DETAILED = 64
+"""Pixels: from this side on, a view is compared at half its size: a defect of one pixel is noise there. A smaller view
+is compared pixel by pixel as well, since a defect may have no more than a few."""
 
 SMALLEST_LEVEL = 8
 """Pixels: the pyramid ends where a side would be shorter, since a whole part is not a detail."""
@@ -38,14 +46,14 @@ ACROSS = np.array([[-1, 0, 1], [-2, 0, 2], [-1, 0, 1]], np.float32) / 8.0
 CURVATURE = np.array([[0, 1, 0], [1, -4, 1], [0, 1, 0]], np.float32)
 """Laplace's: what a change of focus adds or takes."""
 
-CAUSES = ("offset", "light across", "light down", "gain", "moved across", "moved down", "focus", "turned")
+LIGHT = ("offset", "light across", "light down")
+PART = ("gain", "moved across", "moved down", "focus", "turned")
+CAUSES = (*LIGHT, *PART)
 """What may differ between a view and its drawing without any fault of the part."""
 
 FAINTEST = 0.1 * GREY_LEVEL
-"""A cause that shows less than this in the drawing, as an edge that it has not, explains nothing."""
-
-FLATTEST = 1e-8
-"""Variance below which a picture has no contrast that could be like another's."""
+"""A cause that shows less than this in the drawing, as an edge that it has not, explains nothing; and a picture of no
+more contrast is like no other."""
 
 SMALLEST_STEP = 1e-3
 """No feature, a logarithm, is told finer than by a thousandth."""
@@ -64,125 +72,170 @@ def at_once(views: npt.NDArray[Any]) -> int:
 
 
 def compare(view: Tensor, drawn: Tensor) -> tuple[tuple[Tensor, ...], Tensor]:
-    """How `view` and `drawn`, float [N, H, W, C], differ: the residual at scales, and how alike they are as they came.
+    """How `view` and `drawn`, float [N, H, W, C], differ: the residual at scales, and how alike the two are.
 
-    The residual is float [N, h, w, C], at scales from about one pixel up, each half the last; what `explain` takes away
-    is the last of them: float [N, 1, 1, len(CAUSES)]. The likeness, float [N, 2]: the mean squared error, and one minus
-    Pearson's correlation of the two pictures, which is blind to brightness and contrast; both not below a grey level.
+    One view may be compared with N drawings. The residual is float [N, C, h, w], each scale half the last; what
+    `explain` takes away is the last of them: float [N, len(CAUSES), 1, 1]. The likeness is `explain`'s.
     """
-    residual, amount, likeness = explain(view, drawn)
-    levels = []
-    while True:
-        residual = _blurred(residual)
-        levels.append(residual)
-        residual = residual[:, ::2, ::2, :]
-        if min(residual.shape[1:3]) < SMALLEST_LEVEL:
-            return (*levels, ops.reshape(amount, (-1, 1, 1, len(CAUSES)))), likeness
+    channels = drawn.shape[-1]
+    residual, amount, likeness = explain(_finest(view - drawn, drawn))
+    levels = [residual]
+    while min(levels[-1].shape[1:3]) >= 2 * SMALLEST_LEVEL:
+        levels.append(_halved(levels[-1]))
+    pictures = (ops.reshape(level, (-1, channels, *level.shape[1:3])) for level in levels)
+    return (*pictures, ops.reshape(amount, (-1, len(CAUSES), 1, 1))), likeness
 
 
-def explain(view: Tensor, drawn: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def explain(pair: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Take from the residual, view minus drawing, what light, focus and a small misplacement of the part explain of it.
 
-    `view`, `drawn`: float [N, H, W, C]. Returns what is left, the same shape; how much of each of `CAUSES` was
-    found, float [N, len(CAUSES)] in grey levels of 0..1, root mean square over the view; and the likeness of view and
-    drawing, which follows from the same sums, as `compare` has it.
+    `pair` of residual and drawing: float [N, 2, C, h, w]. Returns what is left, float [N · C, h, w, 1]; how much of
+    each of `CAUSES` was found, float [N, len(CAUSES)] in grey levels of 0..1, root mean square over the view; and the
+    likeness, float [N, 2], which follows from the same sums: the mean squared error, and one minus Pearson's
+    correlation of the two pictures, both blind to slopes of light and not below a grey level.
 
     Least squares against the drawing's own derivatives (Lucas and Kanade, IJCAI 1981, with gain, offset and slopes of
     light): eight numbers for a whole view cannot hide a defect, but a misplacement of half a pixel can.
     """
-    height, width, channels = drawn.shape[1:]
-    rows = ops.concatenate([_causes(drawn), _planar(view - drawn), _contrast(view)], axis=1)
+    channels, height, width = pair.shape[2:]
+    pixels = channels * height * width
+    both = ops.reshape(pair, (-1, 2, pixels))
+    # The residual, and what each cause of PART would add to the drawing, a pixel.
+    rows = ops.concatenate([both, *_changes(ops.reshape(both[:, 1:], (-1, height, width, 1)), channels)], axis=1)
+    # The slopes of light are the same for every part and have nothing in common: no need to solve for them.
+    light = _light(channels, height, width)
+    lit = ops.matmul(rows, light.T[None] / np.float32(pixels))
+    rows = rows - ops.matmul(lit, light[None])
     # The mean product of every two rows: all that the fit and the likeness need of the pixels.
-    products = ops.matmul(rows, ops.transpose(rows, (0, 2, 1))) / (height * width * channels)
-    count = len(CAUSES)
-    system = products[:, :count, : count + 1] + FAINTEST**2 * np.eye(count, count + 1, dtype=np.float32)
-    amount = _solve(system)
-    kept = ops.zeros_like(amount[:, :1, :]) + np.array([1.0, 0.0], np.float32)  # the residual, and not the contrast
-    taken = ops.concatenate([-ops.transpose(amount, (0, 2, 1)), kept], axis=2)
-    left = ops.reshape(ops.matmul(taken, rows), (-1, channels, height, width))
-    power = ops.sum(system[:, :, :count] * np.eye(count, dtype=np.float32), axis=2)
-    return ops.transpose(left, (0, 2, 3, 1)), amount[:, :, 0] * ops.sqrt(power), _likeness(products)
+    products = ops.matmul(rows, ops.transpose(rows, (0, 2, 1))) / pixels
+    taken = _least(products)
+    left = ops.reshape(ops.matmul(taken, rows), (-1, height, width, 1))
+    power = ops.sqrt(ops.sum(products * np.eye(1 + len(PART), dtype=np.float32), axis=1, keepdims=True))
+    amount = ops.concatenate([ops.matmul(taken, lit), (-taken * power)[:, :, 1:]], axis=2)
+    return left, ops.reshape(amount, (-1, len(CAUSES))), _likeness(products)
 
 
-def _causes(drawn: Tensor) -> Tensor:
-    """What each of `CAUSES` would add to `drawn`, float [N, H, W, C], a pixel: float [N, len(CAUSES), C · H · W]."""
-    height, width, channels = drawn.shape[1:]
-    y, x = (np.linspace(-1, 1, side, dtype=np.float32) for side in (height, width))
-    x, y = (np.broadcast_to(each, (channels, height, width)).reshape(1, 1, -1) for each in (x[None, :], y[:, None]))
-    light = np.concatenate([np.ones_like(x), x, y], axis=1)
-    contrast = _contrast(drawn)
+def _rows(planes: Tensor, channels: int) -> Tensor:
+    """`planes`, float [N · C, h, w, M], as M rows of all channels: float [N, M, C · h · w]."""
+    height, width, each = planes.shape[1:]
+    apart = ops.reshape(ops.transpose(planes, (0, 3, 1, 2)), (-1, channels, each, height * width))
+    return ops.reshape(ops.transpose(apart, (0, 2, 1, 3)), (-1, each, channels * height * width))
+
+
+def _changes(drawn: Tensor, channels: int) -> tuple[Tensor, Tensor]:
+    """What a small step, a change of focus and a turn would add to `drawn`, float [N · C, h, w, 1]: rows as `PART`."""
+    height, width = drawn.shape[1:3]
     mirrored = ops.pad(drawn, [[0, 0], [1, 1], [1, 1], [0, 0]], mode="reflect")
-    derivatives = _filtered(mirrored, np.stack([ACROSS, ACROSS.T, CURVATURE], axis=2), "valid")
-    # Each channel's three derivatives follow each other; here each derivative's channels do.
-    derivatives = ops.reshape(ops.transpose(derivatives, (0, 3, 1, 2)), (-1, channels, 3, height * width))
-    derivatives = ops.reshape(ops.transpose(derivatives, (0, 2, 1, 3)), (-1, 3, channels * height * width))
-    across, down = derivatives[:, :1, :], derivatives[:, 1:2, :]
-    turned = (x * width) * down - (y * height) * across
-    return ops.concatenate([ops.zeros_like(contrast) + light, contrast, derivatives, turned], axis=1)
+    kernels = np.stack([ACROSS, ACROSS.T, CURVATURE], axis=2)[:, :, None, :]
+    derivatives = _rows(ops.conv(mirrored, kernels, padding="valid"), channels)
+    y, x = _slopes(channels, height, width)
+    around = np.stack([-height * y, width * x, 0 * x]).astype(np.float32)
+    return derivatives, ops.sum(derivatives * around, axis=1, keepdims=True)
 
 
-def _planar(picture: Tensor) -> Tensor:
-    """A `picture`, float [N, H, W, C], as one row, a channel after the other: float [N, 1, C · H · W]."""
-    return ops.reshape(ops.transpose(picture, (0, 3, 1, 2)), (-1, 1, int(np.prod(picture.shape[1:]))))
+def _light(channels: int, height: int, width: int) -> Floats:
+    """What each cause of `LIGHT` adds a pixel, of mean square one: float32 [3, C · h · w]."""
+    y, x = _slopes(channels, height, width)
+    rows = np.stack([np.ones_like(x), x, y])
+    return np.asarray(rows / np.sqrt((rows**2).mean(axis=1, keepdims=True)), np.float32)
 
 
-def _contrast(picture: Tensor) -> Tensor:
-    """The same without its brightness."""
-    plain = _planar(picture)
-    return plain - ops.mean(plain, axis=2, keepdims=True)
+def _slopes(channels: int, height: int, width: int) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """From -1 to 1 down and across every channel: [C · h · w] each."""
+    y, x = np.meshgrid(np.linspace(-1, 1, height), np.linspace(-1, 1, width), indexing="ij")
+    return np.tile(y.reshape(-1), channels), np.tile(x.reshape(-1), channels)
+
+
+def _least(products: Tensor) -> Tensor:
+    """How much of every row leaves least of the first, of which one is taken: float [N, 1, P].
+
+    `products` of every two rows, float [N, P, P]. Gauss eliminates all rows but the first, and does the same to a unit
+    matrix beneath them, in whose first column the solution is then found: ONNX has no operator for it.
+    """
+    size = products.shape[1]
+    unit = np.concatenate([FAINTEST**2 * np.eye(size), np.eye(size)]).astype(np.float32)
+    system = ops.pad(products, [[0, 0], [0, size], [0, 0]]) + unit
+    for pivot in range(1, size):
+        row = system[:, pivot : pivot + 1, :]
+        system = system - system[:, :, pivot : pivot + 1] * (row / row[:, :, pivot : pivot + 1])
+    return ops.reshape(system[:, size:, :1], (-1, 1, size))
 
 
 def _likeness(products: Tensor) -> Tensor:
-    """As `compare` has it, from the mean products of causes, residual and the view's own contrast."""
-    drawn, residual, view = CAUSES.index("gain"), len(CAUSES), len(CAUSES) + 1
-    energy = ops.sqrt(products[:, drawn, drawn] * products[:, view, view])
-    unlike = 1.0 - products[:, drawn, view] / (energy + FLATTEST)
-    return ops.stack([products[:, residual, residual] + GREY_LEVEL**2, ops.relu(unlike) + GREY_LEVEL], axis=1)
+    """As `explain` has it, from the mean products of its rows."""
+    size = 1 + len(PART)
+    picks = np.zeros((size, size, 4), np.float32)
+    residual, gain = 0, 1 + PART.index("gain")
+    picks[residual, residual] = (1, 0, 0, 1)
+    picks[residual, gain] = (0, 0, 1, 2)
+    picks[gain, gain] = (0, 1, 1, 1)
+    found = ops.matmul(ops.reshape(products, (-1, size * size)), picks.reshape(size * size, 4))
+    error, drawn, both, view = ops.split(found, 4, axis=1)
+    unlike = 1.0 - both / ops.sqrt((drawn + FAINTEST**2) * (ops.relu(view) + FAINTEST**2))
+    return ops.concatenate([error + GREY_LEVEL**2, ops.relu(unlike) + GREY_LEVEL], axis=1)
 
 
-def _solve(system: Tensor) -> Tensor:
-    """The x, [N, P, 1], of a linear `system`, [N, P, P + 1], by Gauss and Jordan: ONNX has no operator for it."""
-    size = system.shape[1]
-    for pivot in range(size):
-        row = system[:, pivot : pivot + 1, :] / system[:, pivot : pivot + 1, pivot : pivot + 1]
-        unit = np.eye(size, dtype=np.float32)[:, pivot].reshape(1, -1, 1)
-        system = system - (system[:, :, pivot : pivot + 1] - unit) * row
-    return system[:, :, size:]
+def _finest(residual: Tensor, drawn: Tensor) -> Tensor:
+    """`residual` and `drawn`, float [N, H, W, C], where they are first compared: float [N, 2, C, h, w].
+
+    As if beyond the edge nothing were known: black there would be an edge of its own to the drawing's derivatives.
+    """
+    height, width, channels = drawn.shape[1:]
+    each = (ops.reshape(ops.transpose(one, (0, 3, 1, 2)), (-1, 1, height, width)) for one in (residual, drawn))
+    planes = ops.concatenate(list(each), axis=1)
+    known: Floats = np.ones((height, width), np.float32)
+    if min(height, width) >= DETAILED:
+        planes = ops.transpose(_halved(ops.transpose(planes, (0, 2, 3, 1))), (0, 3, 1, 2))
+        known = np.outer(_known(height), _known(width))
+        height, width = known.shape
+    pair = ops.transpose(ops.reshape(planes, (-1, channels, 2, height * width)), (0, 2, 1, 3))
+    return ops.reshape(pair / known.reshape(-1), (-1, 2, channels, height, width))
 
 
-def _blurred(picture: Tensor) -> Tensor:
-    return _filtered(_filtered(picture, BLUR[:, None]), BLUR[None, :])
+def _halved(planes: Tensor) -> Tensor:
+    """`planes`, float [B, H, W, M], blurred to half the size, rounded up."""
+    each = np.outer(BLUR, BLUR)[:, :, None, None] * np.eye(planes.shape[3], dtype=np.float32)
+    return ops.conv(planes, each, strides=2, padding="same")
 
 
-def _filtered(picture: Tensor, kernels: Floats, padding: str = "same") -> Tensor:
-    """`picture`, float [N, H, W, C], under each of M `kernels`, [h, w] or [h, w, M]: float [N, H, W, C · M]."""
-    each = np.repeat(kernels.reshape(*kernels.shape[:2], 1, -1), picture.shape[-1], axis=2)
-    return ops.depthwise_conv(picture, each, padding=padding)
+def _known(side: int) -> Floats:
+    """The weight that lies inside the picture, for each pixel of a `side` that is halved."""
+    inside = np.pad(np.ones(side, np.float32), (1, 3))
+    return np.array([BLUR @ inside[at : at + len(BLUR)] for at in range(0, side, 2)], np.float32)
 
 
-def describe(deviations: tuple[Tensor, ...], likeness: Tensor) -> Tensor:
+def describe(loud: Tensor, pixels: tuple[int, ...], likeness: Tensor) -> Tensor:
     """What the SVM sees: float32 [N, F], each feature growing with the difference.
 
-    `deviations`: the pyramid in tolerances, float [N, h, w, C] each, and last the causes', [N, 1, 1, P]. `likeness` of
-    view and drawing, float [N, 2].
+    `loud`: how far the residual is off, in tolerances, float [N, Q] not below 0, all `pixels` of a level after those of
+    the level before; the last are the causes. `likeness` of view and drawing, float [N, 2].
     Logarithms, so that a difference twice as loud is one step further wherever it starts. Brighter or darker makes no
     difference: from the defects of some parts, a head would learn which of the two to look for, and miss the others'.
     """
-    *levels, causes = deviations
-    loudness = []
-    for level in levels:
-        pixels = ops.reshape(level, (-1, int(np.prod(level.shape[1:]))))
-        loud, _ = ops.top_k(ops.abs(pixels), max(1, int(LOUDEST * pixels.shape[1])))
-        loudness += [ops.mean(ops.square(pixels), axis=1), ops.mean(loud, axis=1), loud[:, 0]]
-    amounts = 1.0 + ops.abs(ops.reshape(causes, (-1, len(CAUSES))))
-    return ops.log(ops.concatenate([ops.stack(loudness, axis=1) + 1e-6, likeness, amounts], axis=1))
+    *levels, causes = ops.split(loud, np.cumsum(pixels)[:-1].tolist(), axis=1)
+    tops = tuple(max(1, int(LOUDEST * count)) for count in pixels[:-1])
+    loudest = ops.concatenate([ops.top_k(level, count)[0] for level, count in zip(levels, tops, strict=True)], axis=1)
+    first = np.eye(sum(tops), dtype=np.float32)[:, np.cumsum((0, *tops[:-1]))]
+    found = [
+        ops.matmul(ops.square(loud), _means(pixels)[:, :-1]),
+        ops.matmul(loudest, np.concatenate([_means(tops), first], axis=1)),
+        likeness,
+        causes,
+    ]
+    floor = np.repeat([1e-6, 0.0, 1.0], [3 * len(tops), 2, len(CAUSES)]).astype(np.float32)
+    return ops.log(ops.concatenate(found, axis=1) + floor)
+
+
+def _means(counts: tuple[int, ...]) -> Floats:
+    """Takes the mean of the first of `counts` numbers, of the next, and so on: float32 [sum, len]."""
+    return np.repeat(np.diag([1 / count for count in counts]), counts, axis=0).astype(np.float32)
 
 
 @dataclass(frozen=True)
 class Tolerances:
     """How the good views of each of K labels differ from their drawings.
 
-    `mean`, `spread`: a level each, float32 [K, h, w, C], of the residual. `centre`, `scale`: float32 [K, F], of the
+    `mean`, `spread`: a level each, float32 [K, C, h, w], of the residual. `centre`, `scale`: float32 [K, F], of the
     features, so that one SVM serves all labels and a defect taught on one part is known on another.
     """
 
@@ -222,12 +275,21 @@ class Tolerances:
             own[unseen & (label == k)] = np.arcsinh(moments.off(rows) / _scale(without, moments.count - 1, overall))
         return tolerances, own
 
-    def deviations(self, levels: tuple[Tensor, ...], label: Tensor) -> tuple[Tensor, ...]:
-        """The residual at every level, float [N, h, w, C] each, in tolerances."""
-        return tuple(
-            (level - ops.take(mean, label, axis=0)) / ops.take(spread, label, axis=0)
-            for level, mean, spread in zip(levels, self.mean, self.spread, strict=True)
-        )
+    @property
+    def pixels(self) -> tuple[int, ...]:
+        """Numbers a level."""
+        return tuple(int(np.prod(level.shape[1:])) for level in self.mean)
+
+    @cached_property
+    def _table(self) -> tuple[Floats, Floats]:
+        """Mean, and one over the spread, of all levels: float32 [K, Q] each."""
+        return _flat(self.mean), 1.0 / _flat(self.spread)
+
+    def deviations(self, levels: tuple[Tensor, ...], label: Tensor) -> Tensor:
+        """The residual in tolerances: float [N, Q], level after level."""
+        mean, factor = self._table
+        flat = [ops.reshape(level, (-1, count)) for level, count in zip(levels, self.pixels, strict=True)]
+        return (ops.concatenate(flat, axis=1) - ops.take(mean, label, axis=0)) * ops.take(factor, label, axis=0)
 
     def standardise(self, features: Tensor, label: Tensor) -> Tensor:
         """Features, float [N, F], in units of the label's own good views. Grows without bound, but ever more slowly."""
@@ -235,11 +297,29 @@ class Tolerances:
         return ops.arcsinh(steps)
 
     def difference(self, view: Tensor, drawn: Tensor, label: Tensor) -> tuple[Tensor, Tensor]:
-        """The map, float32 [N, H, W] in tolerances at the finest scale, and the features, float32 [N, F]."""
+        """The map, float32 [N, H, W, 1] in tolerances at the finest scale, and the features, float32 [N, F]."""
         levels, likeness = compare(view, drawn)
-        deviations = self.deviations(levels, label)
-        features = self.standardise(describe(deviations, likeness), label)
-        return ops.max(ops.abs(deviations[0]), axis=-1), features
+        loud = ops.abs(self.deviations(levels, label))
+        features = self.standardise(describe(loud, self.pixels, likeness), label)
+        channels, *size = levels[0].shape[1:]
+        finest = ops.reshape(loud[:, : self.pixels[0]], (-1, channels, *size))
+        finest = ops.max(finest, axis=1) if channels > 1 else finest
+        return _shown(ops.reshape(finest, (-1, *size, 1)), view.shape[1:3]), features
+
+
+def _flat(levels: tuple[Floats, ...]) -> Floats:
+    return np.concatenate([level.reshape(len(level), -1) for level in levels], axis=1)
+
+
+def _shown(found: Tensor, size: tuple[int, int]) -> Tensor:
+    """What was `found` at the finest scale, float [N, h, w, 1], at the view's `size`: float [N, H, W, 1]."""
+    height, width = found.shape[1:3]
+    if (height, width) == size:
+        return found
+    across = ops.concatenate([ops.reshape(found, (-1, height * width, 1))] * 2, axis=2)
+    down = ops.concatenate([ops.reshape(across, (-1, height, 1, 2 * width))] * 2, axis=2)
+    doubled = ops.reshape(down, (-1, 2 * height, 2 * width, 1))
+    return doubled if doubled.shape[1:3] == size else doubled[:, : size[0], : size[1], :]
 
 
 @dataclass(frozen=True)
@@ -276,11 +356,11 @@ class _Moments:
 
     @property
     def spread(self) -> Floats:
-        """The spread of pixels, [h, w, C]."""
+        """The spread of pixels, [C, h, w]."""
         return np.asarray(_spread(self.variance[None], self.count)[0])
 
     def tolerated(self, rows: Floats) -> Floats:
-        """Each of the `rows`, [n, h, w, C], in the tolerances of the others."""
+        """Each of the `rows`, [n, C, h, w], in the tolerances of the others."""
         return np.asarray(self.off(rows) / _spread(self.without(rows), self.count - 1), np.float32)
 
 
@@ -297,8 +377,9 @@ def _pixels(view: Floats, drawn: Floats, rows: Labels) -> tuple[list[_Moments], 
     features = []
     for some in pieces:
         residuals, likeness = compare(view[some], drawn[some])
-        deviations = (level.tolerated(np.asarray(rest)) for level, rest in zip(levels, residuals, strict=True))
-        features.append(np.asarray(describe(tuple(deviations), likeness), np.float32))
+        deviations = tuple(level.tolerated(np.asarray(rest)) for level, rest in zip(levels, residuals, strict=True))
+        pixels = tuple(int(np.prod(level.shape[1:])) for level in deviations)
+        features.append(np.asarray(describe(np.abs(_flat(deviations)), pixels, likeness), np.float32))
     return levels, np.concatenate(features)
 
 
@@ -308,9 +389,11 @@ def _scale(variance: Floats, views: int, overall: Floats) -> Floats:
 
 
 def _spread(variance: Floats, views: int) -> Floats:
-    """The spread behind each of N variances, [N, h, w, C], of `views` views: a neighbour's counts, too."""
-    if min(variance.shape[1:3]) > 1:
-        variance = np.asarray(_blurred(variance))
+    """The spread behind each of N variances, [N, C, h, w], of `views` views: a neighbour's counts, too."""
+    if min(variance.shape[2:]) > 1:
+        kernel = np.outer(NEIGHBOURS, NEIGHBOURS)[:, :, None, None]
+        planes = ops.reshape(variance, (-1, *variance.shape[2:], 1))
+        variance = np.asarray(ops.conv(planes, kernel, padding="same")).reshape(variance.shape)
     typical = np.exp(np.log(variance + GREY_LEVEL**2).mean(axis=(1, 2, 3), keepdims=True))
     return np.asarray(np.sqrt(_shrunk(variance, views, typical) + GREY_LEVEL**2), np.float32)
 

@@ -74,13 +74,24 @@ class Head:
         )
         return head, classifier, np.asarray(expit(-(head.slope * margins + head.offset)), np.float32)
 
-    def probability(self, features: Tensor) -> Tensor:
-        """P of what is looked for, float32 [N], of features, float32 [N, F]; as scikit-learn says it."""
-        along = ops.matmul(features, ops.transpose(self.support))
-        lengths = ops.sum(ops.square(features), axis=1, keepdims=True) + np.sum(self.support**2, axis=1)
-        near = ops.exp(-GAMMA / self.support.shape[1] * ops.relu(lengths - 2.0 * along))
-        margin = ops.matmul(along / self.support.shape[1] + near, self.weight[:, None])[:, 0] + self.bias
-        return ops.sigmoid(-(self.slope * margin + self.offset))
+
+def probabilities(heads: tuple[Head, ...], features: Tensor) -> tuple[Tensor, ...]:
+    """P of what each of `heads` looks for, float32 [N] each, of features, float32 [N, F]; as scikit-learn says it.
+
+    All heads at once: a graph's time is that of its many small steps.
+    """
+    support = np.concatenate([head.support for head in heads])
+    number = support.shape[1]
+    of = np.repeat(np.arange(len(heads)), [len(head.support) for head in heads])
+    weight = np.concatenate([head.slope * head.weight for head in heads])
+    weights = np.where(of[:, None] == np.arange(len(heads)), weight[:, None], 0.0)
+    bias = np.array([head.slope * head.bias + head.offset for head in heads])
+    apart = ops.sum(ops.square(features), axis=1, keepdims=True) + np.sum(support**2, axis=1)
+    apart = ops.relu(apart - ops.matmul(features, np.float32(2.0) * support.T))
+    near = ops.matmul(ops.exp(apart * np.float32(-GAMMA / number)), -weights.astype(np.float32))
+    along = ops.matmul(features, (-support.T @ weights / number).astype(np.float32))
+    found = ops.sigmoid(near + along - bias.astype(np.float32))
+    return tuple(ops.reshape(each, (-1,)) for each in ops.split(found, len(heads), axis=1))
 
 
 def _svm() -> SVC:

@@ -177,7 +177,7 @@ def _check_fit(run: Run, decision: Decision) -> None:
     labels, spec = len(run.labels), run.view
     shape = (labels * run.tiles.count, *run.tiles.size(spec), spec.channels)
     cvae = decision.cvae
-    if (cvae.labels, cvae.height, cvae.width, cvae.channels) != shape or decision.tolerances.mean[0].shape != shape:
+    if (cvae.labels, cvae.height, cvae.width, cvae.channels) != shape:
         raise ValueError(f"its parts are not of one training of {labels} labels")
     if run.alignment is not None and not run.alignment.fits(spec, labels):
         raise ValueError(f"its alignment is not of a training of {labels} labels")

@@ -72,7 +72,7 @@ class Shortlist:
 def _glance(image: Tensor) -> Tensor:
     """The coarse view, blind to brightness and contrast: float32 [N, P] of views uint8 [N, H, W, C]."""
     pool = tuple(max(1, side // COARSE) for side in image.shape[1:3])
-    coarse = ops.average_pool(ops.cast(image, "float32") / 255.0, pool)
-    flat = ops.reshape(coarse, (-1, int(np.prod(coarse.shape[1:]))))
+    coarse = ops.average_pool(ops.cast(image, "float32"), pool)
+    flat = ops.reshape(coarse, (-1, int(np.prod(coarse.shape[1:])))) / 255.0
     off = flat - ops.mean(flat, axis=1, keepdims=True)
     return off / (ops.sqrt(ops.mean(ops.square(off), axis=1, keepdims=True)) + FLATTEST)

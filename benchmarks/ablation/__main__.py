@@ -58,9 +58,9 @@ def no_explanation() -> Any:
 
     from train.difference import explain
 
-    def nothing(view: Any, drawn: Any) -> tuple[Any, Any, Any]:
-        _, amount, likeness = explain(view, drawn)
-        return view - drawn, ops.zeros_like(amount), likeness
+    def nothing(pair: Any) -> tuple[Any, Any, Any]:
+        left, amount, likeness = explain(pair)
+        return ops.reshape(pair[:, 0], (-1, *left.shape[1:])), ops.zeros_like(amount), likeness
 
     return patch("train.difference.explain", nothing)
 

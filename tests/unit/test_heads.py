@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from train.heads import Head, threshold
+from train.heads import Head, probabilities, threshold
 
 
 def task(seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -17,7 +17,17 @@ def test_the_head_as_numbers_says_what_scikit_learn_says() -> None:
     head, classifier, _ = Head.fit(features, positive, np.arange(300), seed=0)
     fresh, _ = task(seed=1)
     expected = classifier.predict_proba(fresh)[:, 1]
-    np.testing.assert_allclose(np.asarray(head.probability(fresh)), expected, atol=1e-4)
+    np.testing.assert_allclose(np.asarray(probabilities((head,), fresh)[0]), expected, atol=1e-4)
+
+
+def test_two_heads_asked_at_once_say_what_each_says_alone() -> None:
+    features, positive = task()
+    one, _, _ = Head.fit(features, positive, np.arange(300), seed=0)
+    other, _, _ = Head.fit(features[:, ::-1], ~positive, np.arange(300), seed=0)
+    fresh, _ = task(seed=1)
+    both = probabilities((one, other), fresh)
+    for head, said in zip((one, other), both, strict=True):
+        np.testing.assert_allclose(np.asarray(said), np.asarray(probabilities((head,), fresh)[0]), atol=1e-5)
 
 
 def test_what_is_far_beyond_all_that_was_taught_is_surely_not_good() -> None:
@@ -26,7 +36,7 @@ def test_what_is_far_beyond_all_that_was_taught_is_surely_not_good() -> None:
     head, _, _ = Head.fit(features, positive, np.arange(300), seed=0)
     far = np.zeros((1, 12), np.float32)
     far[0, :3] = 50.0
-    assert float(np.asarray(head.probability(far))[0]) > 0.99
+    assert float(np.asarray(probabilities((head,), far)[0])[0]) > 0.99
 
 
 @pytest.mark.parametrize("allowed", [0, 1, 5])
@@ -58,5 +68,5 @@ def test_a_head_is_no_worse_than_its_best_feature(seed: int, scale: float, room:
     features, positive = views(150, 20, 4.0)
     head, _, _ = Head.fit(features, positive, np.arange(170), seed=0)
     fresh, defective = views(400, 100, scale)
-    by_head = roc_auc_score(defective, np.asarray(head.probability(fresh)))
+    by_head = roc_auc_score(defective, np.asarray(probabilities((head,), fresh)[0]))
     assert by_head >= roc_auc_score(defective, fresh[:, 0]) - room
