@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 import cv2
 import numpy as np
@@ -109,10 +109,26 @@ class Provenance(_Meta):
     packages: dict[str, str]
 
 
+Bits = Literal["float16", "int8"]
+
+
+class Variant(_Meta):
+    """How a bundle in fewer bits differs from what was trained, on the held-out views.
+
+    `auroc_lost`: by score, where the views can tell it. `verdicts_changed`: `of` so many questions.
+    """
+
+    precision: Bits
+    auroc_lost: dict[str, float]
+    verdicts_changed: int
+    of: int
+
+
 class BundleInfo(_Meta):
     """What a bundle says of itself. In the file, each field is one `kenpin.<field>` metadata property.
 
     `alignment`: what views are brought onto before the engine; None, and left out, where they are taken as they are.
+    `variant`: None, and left out, where the graph computes as it was trained, in float32.
     """
 
     name: Name
@@ -125,6 +141,7 @@ class BundleInfo(_Meta):
     golden: Annotated[tuple[Golden, ...], Field(min_length=1)]
     usual: tuple[Usual, ...]
     alignment: Alignment | None = None
+    variant: Variant | None = None
 
     def to_properties(self) -> dict[str, str]:
         """As ONNX metadata properties: texts as they are, the rest as JSON."""

@@ -1,22 +1,27 @@
 """Write a bundle: convert, check against what was trained, let the line's own loader prove it, then name it."""
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 import onnx
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from edge_runtime.bundle import Bundle, BundleInfo, Golden, load_bundle
+from edge_runtime.bundle import SCORES, Bits, Bundle, BundleInfo, Golden, load_bundle
 from edge_runtime.disk import sync_folder, write_synced
+from edge_runtime.engine import OnnxRuntime
 from edge_runtime.errors import BundleError, RunError
 from edge_runtime.picture import Image, ViewSpec
 from edge_runtime.trust import signature_path
+from edge_runtime.verdict import decide
 from export.bill import bill, bill_path
 from export.graph import describe, to_onnx
 from export.signing import signature
-from train.decision import Decision
+from export.variant import in_float16, in_int8, measure
 from train.draft import draft_of
-from train.run import HeldOut, Run, load
+from train.run import HeldOut, Run, load, load_calibration
+from train.views import Labels
 
 AGREE_WITHIN = 1e-3
 """Largest gap allowed between a score of the bundle and scikit-learn's on Keras' features."""
@@ -25,19 +30,34 @@ MOST_GOLDEN_LABELS = 8
 STANDARD_DOMAINS = {"", "ai.onnx"}
 
 
+Judge = Callable[[Image, Labels], Mapping[str, Any]]
+"""From views, uint8 [N, H, W, C], and the labels asked, int64 [N], to the bundle's outputs."""
+
+
 def export(
-    run_folder: Path, out: Path, *, name: str | None, version: str, key: Ed25519PrivateKey | None = None
+    run_folder: Path,
+    out: Path,
+    *,
+    name: str | None,
+    version: str,
+    key: Ed25519PrivateKey | None = None,
+    precision: Literal["float32"] | Bits = "float32",
 ) -> tuple[Bundle, float]:
     """Write the run in `run_folder` as the bundle `out`; `name` is the data set's where None.
 
     Its bill, and its signature where `key` signs it, are written beside it. Returns the bundle as the line would load
     it, and the largest gap of a score on the held-out views. Raises RunError for a run that cannot be read, BundleError
-    where the bundle does not say what was trained; then nothing is left that was not there before.
+    where the bundle does not say what was trained, or in fewer bits says it worse; then nothing is left that was not
+    there before.
     """
     if out.is_dir():
         raise BundleError(out, "is a folder; name a file, as part.onnx")
     run, decision, held_out, figures = load(run_folder)
     model = to_onnx(decision, run.view)
+    if precision == "float16":
+        model = in_float16(model)
+    elif precision == "int8":
+        model = in_int8(model, load_calibration(run_folder, run))
     _refuse_custom(out, model)
     info = BundleInfo(
         name=name or run.name,
@@ -47,19 +67,20 @@ def export(
         thresholds=run.thresholds,
         metrics=figures,
         provenance=run.provenance,
-        golden=_golden(decision, run),
+        golden=_golden(run, decision.judge),
         usual=run.usual,
         alignment=run.alignment,
     )
-    describe(model, info.to_properties())
-    data = model.SerializeToString(deterministic=True)
+    if precision != "float32":
+        info = _variant(out, model, run, info, held_out, precision)
+    data = _content(model, info)
     try:
         with draft_of(out) as folder:
             draft = folder / out.name
             write_synced(draft, data)
             bundle = load_bundle(draft)
             gap = disagreement(bundle, held_out)
-            if not gap <= AGREE_WITHIN:
+            if precision == "float32" and not gap <= AGREE_WITHIN:
                 why = f"its scores are up to {gap:.4f} from what was trained; train again"
                 raise BundleError(out, f"not written: {why}")
             try:
@@ -88,26 +109,60 @@ def disagreement(bundle: Bundle, held_out: HeldOut) -> float:
     return float(np.max(gaps))
 
 
-def _golden(decision: Decision, run: Run) -> tuple[Golden, ...]:
-    """For each label a view of integer arithmetic, and one that looks like a part.
+def _content(model: onnx.ModelProto, info: BundleInfo) -> bytes:
+    """The file of `model` that says `info` of itself."""
+    describe(model, info.to_properties())
+    return bytes(model.SerializeToString(deterministic=True))
 
-    That is the label's own drawing of the first; where views are aligned, the reference as a loose jig shows it: a
-    runtime that does not align, or does it otherwise, then disagrees with it.
+
+def _variant(
+    out: Path, model: onnx.ModelProto, run: Run, info: BundleInfo, held_out: HeldOut, bits: Bits
+) -> BundleInfo:
+    """What `model` says of itself, in fewer bits than what `info` tells of: how much it differs, its golden vectors.
+
+    Raises BundleError where it loses too much, or calls a golden vector otherwise.
+    """
+    engine = OnnxRuntime(model.SerializeToString())
+
+    def ask(images: Image, label: Labels) -> dict[str, Any]:
+        return engine.run([*SCORES, "features"], {"image": images, "label": label})
+
+    golden = []
+    for number, trained in enumerate(info.golden):
+        found = _replayed(run, ask, trained.view(info.view), trained.label)
+        was, now = (decide(each.defect_score, each.mismatch_score, info.thresholds)[0] for each in (trained, found))
+        if was is not now:
+            scores = f"{found.defect_score:.4f} / {found.mismatch_score:.4f}"
+            before = f"{trained.defect_score:.4f} / {trained.mismatch_score:.4f}"
+            why = f"in {bits}, golden vector {number} is {now.value} ({scores}), trained was {was.value} ({before})"
+            raise BundleError(out, f"not written: {why}")
+        golden.append(found)
+    difference = measure(Bundle(out, info, "", engine), held_out, bits)
+    return info.model_copy(update={"golden": tuple(golden), "variant": difference})
+
+
+def _golden(run: Run, judge: Judge) -> tuple[Golden, ...]:
+    """For each label a view of integer arithmetic, and one that looks like a part, with what `judge` says of them.
+
+    The latter is the label's own drawing of the first; where views are aligned, the reference as a loose jig shows it:
+    a runtime that does not align, or does it otherwise, then disagrees with it.
     """
     golden = []
     for label in range(min(len(run.labels), MOST_GOLDEN_LABELS)):
         pattern = _pattern(run.view, label)
         if run.alignment is None:
-            like_a_part = decision.judge(pattern[None], np.array([label], np.int64))["reconstruction"][0]
+            like_a_part = judge(pattern[None], np.array([label], np.int64))["reconstruction"][0]
         else:
             like_a_part = run.alignment.references[label].displaced()
-        for view in (pattern, like_a_part):
-            seen = view if run.alignment is None else run.alignment.align(view, label)[0]
-            says = {key: value[0] for key, value in decision.judge(seen[None], np.array([label], np.int64)).items()}
-            golden.append(
-                Golden.of(view, label, float(says["defect_score"]), float(says["mismatch_score"]), says["features"])
-            )
+        golden += [_replayed(run, judge, view, label) for view in (pattern, like_a_part)]
     return tuple(golden)
+
+
+def _replayed(run: Run, judge: Judge, view: Image, label: int) -> Golden:
+    """The golden vector of `view`: what `judge` says of it once it is aligned."""
+    seen = view if run.alignment is None else run.alignment.align(view, label)[0]
+    says = {key: value[0] for key, value in judge(seen[None], np.array([label], np.int64)).items()}
+    return Golden.of(view, label, float(says["defect_score"]), float(says["mismatch_score"]), says["features"])
 
 
 def _pattern(view: ViewSpec, label: int) -> Image:

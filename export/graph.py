@@ -33,13 +33,18 @@ def to_onnx(decision: Decision, view: ViewSpec) -> onnx.ModelProto:
         tf.function(decide, input_signature=signature), input_signature=signature, opset=OPSET
     )
     _name_ends(model.graph)
+    tidy(model)
+    return model
+
+
+def tidy(model: onnx.ModelProto) -> None:
+    """Take from `model` all that a converter wrote of its own: the same decision, the same bytes."""
     _in_fixed_order(model.graph)
-    del model.opset_import[:]  # the converter names operator sets that no node is of
+    del model.opset_import[:]  # converters name operator sets that no node is of
     model.opset_import.append(onnx.helper.make_opsetid("", OPSET))
     model.producer_name, model.producer_version, model.doc_string = "kenpin", "", ""
     model.graph.name, model.graph.doc_string = "kenpin", ""
     onnx.checker.check_model(model, full_check=True)
-    return model
 
 
 def describe(model: onnx.ModelProto, properties: Mapping[str, str]) -> None:
@@ -91,6 +96,9 @@ def _in_fixed_order(graph: onnx.GraphProto) -> None:
             names.setdefault(output, f"{node.name}_{number}")
         nodes.append(node)
     for node in nodes:
+        for said in ("domain", "doc_string"):  # some nodes say that it is empty, and some do not
+            if not getattr(node, said):
+                node.ClearField(said)
         node.input[:] = [names.get(each, each) for each in node.input]
         node.output[:] = [names[each] for each in node.output]
     for weight in used:

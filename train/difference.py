@@ -181,15 +181,12 @@ def _finest(residual: Tensor, drawn: Tensor) -> Tensor:
     As if beyond the edge nothing were known: black there would be an edge of its own to the drawing's derivatives.
     """
     height, width, channels = drawn.shape[1:]
-    each = (ops.reshape(ops.transpose(one, (0, 3, 1, 2)), (-1, 1, height, width)) for one in (residual, drawn))
-    planes = ops.concatenate(list(each), axis=1)
-    known: Floats = np.ones((height, width), np.float32)
-    if min(height, width) >= DETAILED:
-        planes = ops.transpose(_halved(ops.transpose(planes, (0, 2, 3, 1))), (0, 3, 1, 2))
-        known = np.outer(_known(height), _known(width))
-        height, width = known.shape
-    pair = ops.transpose(ops.reshape(planes, (-1, channels, 2, height * width)), (0, 2, 1, 3))
-    return ops.reshape(pair / known.reshape(-1), (-1, 2, channels, height, width))
+    planes = ops.concatenate([ops.transpose(each, (0, 3, 1, 2)) for each in (residual, drawn)], axis=1)
+    if min(height, width) < DETAILED:
+        return ops.reshape(planes, (-1, 2, channels, height, width))
+    halved = ops.transpose(_halved(ops.transpose(planes, (0, 2, 3, 1))), (0, 3, 1, 2))
+    known = np.outer(_known(height), _known(width))
+    return ops.reshape(halved * (1.0 / known), (-1, 2, channels, *known.shape))
 
 
 def _halved(planes: Tensor) -> Tensor:

@@ -5,7 +5,8 @@
 | `run.json`        | labels, view, thresholds, alignment, settings, provenance: the typed `Run`             |
 | `model.weights.h5`| the CVAE's weights, the same file for every Keras backend                              |
 | `decision.npz`    | tolerances and heads                                                                   |
-| `held_out.npz`    | held-out views, expected labels, and the scores that Keras and scikit-learn gave them  |
+| `held_out.npz`    | held-out views, what they are, expected labels, and Keras' and scikit-learn's scores   |
+| `calibration.npz` | some good training views: between which values numbers of few bits must reach          |
 | `files.csv`       | every view used: its use, label, source and SHA-256                                    |
 | `history.json`    | losses by epoch                                                                        |
 | `metrics.json`    | held-out figures                                                                       |
@@ -16,7 +17,9 @@ import csv
 import io
 import json
 import zlib
-from dataclasses import asdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from subprocess import DEVNULL, CalledProcessError, check_output
@@ -42,7 +45,7 @@ from train.judged import Judged
 from train.shortlist import Shortlist
 from train.teach import Promise
 from train.tiles import Tiles
-from train.views import DataSet, Labels
+from train.views import DataSet, Labels, Mask, strata_choice
 
 PACKAGES = (
     "kenpin",
@@ -59,6 +62,8 @@ PACKAGES = (
 WEIGHTS = "model.weights.h5"
 MOST_HELD_OUT = 1000
 """Questions kept for the export to check itself on."""
+MOST_CALIBRATION = 100
+"""Good training views kept, of all labels alike."""
 
 Arrays = dict[str, npt.NDArray[Any]]
 
@@ -120,9 +125,14 @@ def save(folder: Path, run: Run, data: DataSet, fitted: Fitted, judged: Judged, 
         folder / "held_out.npz",
         views=judged.views[chosen],
         expected=judged.expected[chosen],
+        label=judged.label[chosen],
+        defective=judged.defective[chosen],
         defect_score=judged.defect_score[chosen],
         mismatch_score=judged.mismatch_score[chosen],
     )
+    good = data.train[data.train.good]
+    shown = good[strata_choice(good, min(1.0, MOST_CALIBRATION / len(good)), 1, seed=0)]
+    np.savez_compressed(folder / "calibration.npz", views=shown.images, label=shown.label)
     (folder / "history.json").write_text(json.dumps(fitted.history))
     (folder / "metrics.json").write_text(json.dumps(figures, indent=2))
     with (folder / "files.csv").open("w", newline="") as out:
@@ -133,14 +143,27 @@ def save(folder: Path, run: Run, data: DataSet, fitted: Fitted, judged: Judged, 
                 rows.writerow((use, data.labels[row[0]], int(row[1]), row[2], row[3]))
 
 
+@dataclass(frozen=True)
 class HeldOut:
     """Held-out views and what Keras and scikit-learn said of them: the figures an export must agree with.
 
-    `views`: uint8 [N, H, W, C]. `expected`: int64 [N]. `scores`: float32 [N] each, by output name.
+    `views`: uint8 [N, H, W, C]. `label`, `expected`: int64 [N], what each is, and as what it was judged. `defective`:
+    bool [N]. `scores`: float32 [N] each, by output name.
     """
 
-    def __init__(self, views: Image, expected: Labels, scores: dict[str, npt.NDArray[np.float32]]) -> None:
-        self.views, self.expected, self.scores = views, expected, scores
+    views: Image
+    label: Labels
+    expected: Labels
+    defective: Mask
+    scores: dict[str, npt.NDArray[np.float32]]
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Good training views, uint8 [N, H, W, C], and their labels, int64 [N]."""
+
+    views: Image
+    label: Labels
 
 
 def load(folder: Path) -> tuple[Run, Decision, HeldOut, dict[str, Any]]:
@@ -148,7 +171,7 @@ def load(folder: Path) -> tuple[Run, Decision, HeldOut, dict[str, Any]]:
 
     Raises RunError where it is none, or a part is missing or damaged.
     """
-    try:
+    with _complaints(folder):
         run = Run.model_validate_json((folder / "run.json").read_bytes())
         arrays, kept = _read(folder / "decision.npz"), _read(folder / "held_out.npz")
         figures = json.loads((folder / "metrics.json").read_text())
@@ -159,8 +182,30 @@ def load(folder: Path) -> tuple[Run, Decision, HeldOut, dict[str, Any]]:
         decision = _from_arrays(cvae, arrays, run.tiles)
         _check_fit(run, decision)
         held_out = HeldOut(
-            kept["views"], kept["expected"], {name: kept[name] for name in ("defect_score", "mismatch_score")}
+            kept["views"],
+            kept["label"],
+            kept["expected"],
+            kept["defective"],
+            {name: kept[name] for name in ("defect_score", "mismatch_score")},
         )
+    return run, decision, held_out, figures
+
+
+def load_calibration(folder: Path, run: Run) -> Calibration:
+    """The calibration views of a run folder, as the decision takes them. Raises RunError where they are missing."""
+    with _complaints(folder):
+        kept = _read(folder / "calibration.npz")
+        views, label = kept["views"], kept["label"]
+        if run.alignment is not None:
+            views = np.stack([run.alignment.align(view, int(of))[0] for view, of in zip(views, label, strict=True)])
+        return Calibration(views, label)
+
+
+@contextmanager
+def _complaints(folder: Path) -> Iterator[None]:
+    """Whatever may be wrong with a run `folder`, as RunError."""
+    try:
+        yield
     except FileNotFoundError as error:
         missing = Path(error.filename).name if error.filename else WEIGHTS
         raise RunError(folder, f"has no {missing}; name a run folder written by kenpin-train") from error
@@ -169,7 +214,6 @@ def load(folder: Path) -> tuple[Run, Decision, HeldOut, dict[str, Any]]:
         raise RunError(folder / "run.json", f"{first['msg']}; train again with this kenpin") from error
     except (OSError, ValueError, TypeError, KeyError, EOFError, BadZipFile, zlib.error) as error:
         raise RunError(folder, f"is damaged ({str(error).splitlines()[0]}); train again") from error
-    return run, decision, held_out, figures
 
 
 def _check_fit(run: Run, decision: Decision) -> None:

@@ -54,7 +54,7 @@ def folder_of(root: Path, labels: tuple[str, ...], good: int, defective: int = 0
 def test_a_run_folder_holds_all_that_an_engineer_and_an_export_need(run_folder: Path) -> None:
     names = {path.name for path in run_folder.iterdir()}
     assert names == {
-        "run.json", "model.weights.h5", "decision.npz", "held_out.npz",
+        "run.json", "model.weights.h5", "decision.npz", "held_out.npz", "calibration.npz",
         "files.csv", "history.json", "metrics.json", "report.html",
     }  # fmt: skip
     figures = json.loads((run_folder / "metrics.json").read_text())
