@@ -40,6 +40,9 @@ def to_onnx(decision: Decision, view: ViewSpec) -> onnx.ModelProto:
 def tidy(model: onnx.ModelProto) -> None:
     """Take from `model` all that a converter wrote of its own: the same decision, the same bytes."""
     _in_fixed_order(model.graph)
+    for node in model.graph.node:
+        if not node.domain:
+            node.ClearField("domain")  # of some nodes it is said to be "", of others it is not said
     del model.opset_import[:]  # converters name operator sets that no node is of
     model.opset_import.append(onnx.helper.make_opsetid("", OPSET))
     model.producer_name, model.producer_version, model.doc_string = "kenpin", "", ""
@@ -96,9 +99,6 @@ def _in_fixed_order(graph: onnx.GraphProto) -> None:
             names.setdefault(output, f"{node.name}_{number}")
         nodes.append(node)
     for node in nodes:
-        for said in ("domain", "doc_string"):  # some nodes say that it is empty, and some do not
-            if not getattr(node, said):
-                node.ClearField(said)
         node.input[:] = [names.get(each, each) for each in node.input]
         node.output[:] = [names[each] for each in node.output]
     for weight in used:
