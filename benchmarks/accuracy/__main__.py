@@ -6,15 +6,22 @@ import json
 import os
 import platform
 import time
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy.typing as npt
+
+if TYPE_CHECKING:
+    from train.fit import Fitted
+    from train.views import DataSet
 
 RESULTS = Path(__file__).parents[1] / "results"
 ALARMS = 0.01
 """Share of good views that may be called NG where a recall is stated."""
+AT_ONCE = 32
+"""Views that the graph is asked about at once."""
 
 Figures = dict[str, float]
 
@@ -85,7 +92,34 @@ def measure(name: str, seed: int, epochs: int) -> Figures:
     figures["wrong part AUROC"] = auroc(mismatch[own], mismatch[~own])
     figures["wrong part recall"] = recall(mismatch[own], mismatch[~own])
     figures["found right"] = float((mismatch.argmin(axis=1) == good.label).mean())
+    figures["graph's gap"], figures["graph's other verdicts"] = graph_apart(fitted, data, seed)
     return figures
+
+
+def graph_apart(fitted: "Fitted", data: "DataSet", seed: int) -> tuple[float, float]:
+    """How far the exported graph's scores are from Keras' and scikit-learn's, at most, and how many verdicts differ.
+
+    On every question of the exam: each held-out view under its own label, and each good one under some others.
+    """
+    import numpy as np
+
+    from edge_runtime.bundle import SCORES
+    from edge_runtime.engine import OnnxRuntime
+    from export.graph import to_onnx
+    from train.exam import examine
+
+    judged = examine(fitted, data, seed)
+    engine = OnnxRuntime(to_onnx(fitted.decision, data.spec).SerializeToString())
+    seen = judged.views if judged.seen is None else judged.seen
+    pieces = [
+        engine.run(SCORES, {"image": seen[at : at + AT_ONCE], "label": judged.expected[at : at + AT_ONCE]})
+        for at in range(0, len(seen), AT_ONCE)
+    ]
+    found = {name: np.concatenate([piece[name] for piece in pieces]) for name in SCORES}
+    gap = max(float(np.abs(found[name] - getattr(judged, name)).max()) for name in SCORES)
+    as_graph = replace(judged, defect_score=found["defect_score"], mismatch_score=found["mismatch_score"])
+    limits = fitted.thresholds
+    return gap, float((as_graph.verdicts(limits) != judged.verdicts(limits)).sum())
 
 
 def peak_in_box(names: tuple[str, ...], difference: npt.NDArray[Any], defective: npt.NDArray[Any]) -> float:
@@ -118,7 +152,7 @@ def show(kept: dict[str, list[Figures]]) -> None:
         cells = []
         for key in columns:
             values = [run[key] for run in runs if key in run]
-            digits = 0 if key == "seconds" else 4
+            digits = {"seconds": 0, "graph's gap": 6, "graph's other verdicts": 0}.get(key, 4)
             middle, half = (sum(values) / len(values), (max(values) - min(values)) / 2) if values else (0, 0)
             cells.append(f"{middle:.{digits}f} ±{half:.{digits}f}" if values else "")
         table.add_row(name, *cells)
