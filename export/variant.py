@@ -38,8 +38,7 @@ def in_float16(model: onnx.ModelProto) -> onnx.ModelProto:
 
     drawing = set(drawing_nodes(model.graph))
     wide = [node.name for node in model.graph.node if node.name not in drawing]
-    copy = onnx.ModelProto.FromString(model.SerializeToString())  # the converter works in place
-    narrow: onnx.ModelProto = convert_float_to_float16(copy, keep_io_types=True, node_block_list=wide)
+    narrow: onnx.ModelProto = convert_float_to_float16(_copy(model), keep_io_types=True, node_block_list=wide)
     tidy(narrow)
     return narrow
 
@@ -62,7 +61,7 @@ def in_int8(model: onnx.ModelProto, calibration: Calibration) -> onnx.ModelProto
     with tempfile.TemporaryDirectory() as folder, _silent():
         out = Path(folder) / "int8.onnx"
         quantize_static(
-            model,
+            _copy(model),
             out,
             Views(),
             quant_format=QuantFormat.QDQ,
@@ -107,6 +106,13 @@ def measure(bundle: Bundle, held_out: HeldOut, precision: Bits) -> Variant:
     )
     changed = sum(a is not b for a, b in zip(was, now, strict=True))
     return Variant(precision=precision, auroc_lost=lost, verdicts_changed=changed, of=len(was))
+
+
+def _copy(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Both tools leave their marks in what they are given."""
+    copy = onnx.ModelProto()
+    copy.CopyFrom(model)
+    return copy
 
 
 def drawing_nodes(graph: onnx.GraphProto) -> list[str]:

@@ -1,120 +1,119 @@
-"""Time the whole decision against the bare reconstruction, engine against engine, and the search for a wrong part.
+"""Time the whole decision against the bare reconstruction, engine against engine, bits against bits, and the search.
 
-All that is compared runs in turn, one call each, so that whatever else the machine does hits all alike; ratios are
-medians of the pairs. Weights are untrained: what a graph computes does not change how long it takes.
+All that is compared takes turns, one call each, so that whatever else the machine does hits all alike; ratios are
+medians of the turns. This process and its engines keep to the cores that are named.
 """
 
 import argparse
 import json
 import os
 import platform
+import shutil
+import subprocess
+import sys
+import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
+from threadpoolctl import threadpool_limits
 
-if TYPE_CHECKING:
-    from train.decision import Decision
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+from benchmarks.speed.contest import Call, Row, compare, line
+from benchmarks.speed.graphs import Feeds, bundle_of, feeds, graphs, operations, untrained
+from edge_runtime.bundle import SCORES
+from edge_runtime.engine import Setting, start
 
 RESULTS = Path(__file__).parents[1] / "results"
 SIZES = (27, 64, 128, 256)
-BATCHES = (1, 8, 64)
+BATCHED = 128
 LABELS = (2, 24, 100)
 SEARCHED = 64
 """Pixels a side of the views in which a wrong part is searched."""
-VIEWS = 8
-"""Good views a label: as many support vectors as a small training has."""
-
-Call = Callable[[], object]
-Row = dict[str, Any]
+PARTS = 4
+PRODUCT = 1024
+"""Rows and columns of the matrices whose product tells what the machine can."""
+COLD = 9
+"""Processes started, to time a first verdict."""
 
 
 def main() -> int:
     """The command. Returns its exit status."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     p = argparse.ArgumentParser("python -m benchmarks.speed", description=__doc__)
-    p.add_argument("--seconds", type=float, default=4.0, help="for each comparison (%(default)s)")
-    p.add_argument("--threads", type=int, default=os.cpu_count(), help="of each engine (%(default)s)")
+    p.add_argument("--seconds", type=float, default=6.0, help="for each comparison (%(default)s)")
+    p.add_argument("--cores", type=int, default=os.cpu_count(), help="to keep to (%(default)s)")
     arguments = p.parse_args()
+    os.sched_setaffinity(0, set(range(arguments.cores)))
     began, rows = datetime.now(UTC), list[Row]()
-
-    def add(found: list[Row]) -> None:
-        rows.extend(found)
-        for row in found:
-            print(_line(row), flush=True)
-
-    for side in SIZES:
-        decision = untrained(side, labels=4)
-        for batch in BATCHES if side == 128 else (1,):
-            add(
-                compare(f"{side}x{side}, batch {batch}", engines(decision, batch, arguments.threads), arguments.seconds)
-            )
-    for count in LABELS:
-        add(compare(f"which of {count} labels", searches(count), arguments.seconds))
+    for row in everything(arguments.seconds, arguments.cores):
+        rows.append(row)
+        print(line(row), flush=True)
     keep(began, vars(arguments), rows)
     return 0
 
 
-def untrained(side: int, labels: int) -> "Decision":
-    """A decision about square grey views of `labels` parts, from a CVAE that has learnt nothing."""
-    import keras
-
-    from train.cvae import ConditionalVAE
-    from train.fit import Settings
-    from train.teach import Wish, teach
-    from train.tiles import WHOLE, Sight
-    from train.views import Views
-
-    settings, rng = Settings(), np.random.default_rng(0)
-    keras.utils.set_random_seed(0)
-    cvae = ConditionalVAE(
-        height=side, width=side, channels=1, labels=labels, latent=settings.latent, filters=settings.filters, seed=0
-    )
-    count = labels * VIEWS
-    looks, label = rng.integers(60, 190, (labels, side, side, 1)), np.repeat(np.arange(labels), VIEWS)
-    images = (looks[label] + rng.integers(-20, 20, (count, side, side, 1))).astype(np.uint8)
-    names = tuple(str(number) for number in range(count))
-    views = Views(images, label, np.zeros(count, np.bool_), names, names)
-    kept = np.arange(count) % 2 == 0
-    none = views[np.zeros(count, np.bool_)]
-    return teach(cvae, views, kept, none, Wish(0.02, None), 0, Sight(None, WHOLE)).decision
+def everything(seconds: float, cores: int) -> Iterator[Row]:
+    """All rows, as they come. One thread an engine: those of more would be in each other's way, but for the last of
+    `BATCHED`'s, which shows what more bring.
+    """
+    for side in SIZES:
+        decision, views = untrained(side, PARTS)
+        files = graphs(decision, views)
+        for batch, threads in [(1, 1), (8, 1), (64, 1), (1, cores)] if side == BATCHED else [(1, 1)]:
+            asked, what = feeds(side, batch, PARTS), f"{side}x{side}, batch {batch}, {threads} thread"
+            yield from compare(what, engines(decision, files, asked, threads), seconds)
+            yield from rates(what, files["bare"], asked, threads, seconds / 2)
+        yield from chosen(side, decision, cores, seconds)
+    for count in LABELS:
+        yield from compare(f"which of {count} labels", searches(count), seconds)
+    yield from processes()
 
 
-def engines(decision: "Decision", batch: int, threads: int) -> dict[str, Call]:
+def engines(decision: Any, files: dict[str, bytes], asked: Feeds, threads: int) -> dict[str, Call]:
     """Calls by name, the bare reconstruction first: it is what the others are measured by."""
+    import cv2
     import tensorflow as tf
-    from onnx.utils import Extractor
 
-    from edge_runtime.bundle import INPUTS, SCORES
-    from edge_runtime.engine import Setting, start
-    from edge_runtime.picture import ViewSpec
-    from export.graph import to_onnx
-
-    cvae = decision.cvae
-    model = to_onnx(decision, ViewSpec(height=cvae.height, width=cvae.width, channels=cvae.channels))
-    feeds: dict[str, npt.NDArray[Any]] = {
-        "image": np.random.default_rng(0).integers(0, 256, (batch, cvae.height, cvae.width, 1), np.uint8),
-        "label": np.arange(batch, dtype=np.int64) % 4,
-    }
-    bare = Extractor(model).extract_model(list(INPUTS), ["reconstruction"]).SerializeToString()
-    whole = model.SerializeToString()
     plain, openvino = Setting(threads=threads), Setting(name="openvino", threads=threads, level=None)
-    started = {
-        "bare reconstruction, ONNX Runtime": (start(bare, plain), ["reconstruction"]),
-        "whole decision, scores, ONNX Runtime": (start(whole, plain), list(SCORES)),
-        "bare reconstruction, OpenVINO": (start(bare, openvino), ["reconstruction"]),
-        "whole decision, scores, OpenVINO": (start(whole, openvino), list(SCORES)),
-    }
+    cv2.setNumThreads(threads)
     compiled = tf.function(decision.__call__)
-    image, label = tf.constant(feeds["image"]), tf.constant(feeds["label"])
+    image, label = tf.constant(asked["image"]), tf.constant(asked["label"])
+    shown = {"view": asked["image"].astype(np.float32) / 255, "label": asked["label"]}
+
+    def opencv(graph: str) -> Call:
+        net = cv2.dnn.readNetFromONNX(np.frombuffer(files[graph], np.uint8))
+        outputs = net.getUnconnectedOutLayersNames()  # it takes no fewer
+
+        def call() -> object:
+            for name, value in asked.items():
+                net.setInput(value, name)
+            return net.forward(outputs)
+
+        return call
+
+    def engine(graph: str, setting: Setting, outputs: list[str]) -> Call:
+        return partial(start(files[graph], setting).run, outputs, asked)
+
+    scores = list(SCORES)
     return {
-        **{name: partial(engine.run, outputs, feeds) for name, (engine, outputs) in started.items()},
+        "bare reconstruction, ONNX Runtime": engine("bare", plain, ["reconstruction"]),
+        "whole decision, scores, ONNX Runtime": engine("whole", plain, scores),
+        "bare reconstruction, OpenVINO": engine("bare", openvino, ["reconstruction"]),
+        "whole decision, scores, OpenVINO": engine("whole", openvino, scores),
+        "bare reconstruction, OpenCV dnn": opencv("bare"),
+        "whole decision, OpenCV dnn": opencv("whole"),
+        "bare reconstruction, keras predict": partial(
+            decision.cvae.predict, shown, batch_size=len(asked["image"]), verbose=0
+        ),
         "whole decision, compiled tf.function": partial(_score, compiled, image, label),
+        "whole decision in float16, ONNX Runtime": engine("float16", plain, scores),
+        "whole decision in int8, ONNX Runtime": engine("int8", plain, scores),
+        "whole decision in int8, OpenVINO": engine("int8", openvino, scores),
     }
 
 
@@ -122,26 +121,53 @@ def _score(decide: Any, image: Any, label: Any) -> object:
     return decide(image, label)["defect_score"].numpy()
 
 
+def rates(what: str, bare: bytes, asked: Feeds, threads: int, seconds: float) -> Iterator[Row]:
+    """The arithmetic rate that the bare reconstruction reaches, and the one of this machine's matrix product."""
+    engine = start(bare, Setting(threads=threads))
+    matrix = np.random.default_rng(0).random((PRODUCT, PRODUCT), np.float32)
+    calls: dict[str, Call] = {
+        "graph": partial(engine.run, ["reconstruction"], asked),
+        "product": partial(np.matmul, matrix, matrix),
+    }
+    with threadpool_limits(threads):
+        graph, product = compare("", calls, seconds)
+    reached = operations(bare, len(asked["image"])) / graph["median_ms"] / 1e6
+    possible = 2 * PRODUCT**3 / product["median_ms"] / 1e6
+    yield {"compared": what, "what": "rate, bare reconstruction", "value": reached, "unit": "GFLOP/s"}
+    yield {"compared": what, "what": "rate, matrix product", "value": possible, "unit": "GFLOP/s"}
+    yield {"compared": what, "what": "share of the matrix product's rate", "value": reached / possible, "unit": ""}
+
+
+def chosen(side: int, decision: Any, cores: int, seconds: float) -> Iterator[Row]:
+    """What `tune` chooses, measured once more beside each engine's best."""
+    from edge_runtime.bundle import OUTPUTS
+    from edge_runtime.tune import choice, measured, settings
+
+    bundle = bundle_of(decision, PARTS)
+    rows = measured(bundle, settings(cores), seconds)
+    pick = choice(rows)
+    best = {
+        name: min(
+            (row for row in rows if row.setting.name == name and row.median_ms is not None),
+            key=lambda row: row.median_ms or 0.0,
+        ).setting
+        for name in ("onnxruntime", "openvino")
+    }
+    asked, data = feeds(side, 1, PARTS), bundle.content()
+    shutil.rmtree(bundle.path.parent)
+    calls: dict[str, Call] = {
+        f"{words}: {setting}": partial(start(data, setting).run, list(OUTPUTS), asked)
+        for words, setting in {"tune's": pick, **{f"best {name}": setting for name, setting in best.items()}}.items()
+    }
+    yield from compare(f"{side}x{side}, tuned", calls, seconds)
+
+
 def searches(count: int) -> dict[str, Call]:
     """Calls by name: one verdict, then the search for a wrong part by shortlist and among all labels."""
-    import tempfile
-
-    from edge_runtime.bundle import Bundle, BundleInfo, Provenance
-    from edge_runtime.engine import OnnxRuntime
-    from edge_runtime.picture import ViewSpec
-    from edge_runtime.quality import Usual
-    from edge_runtime.verdict import Thresholds
-    from export.graph import to_onnx
-
-    decision, spec = untrained(SEARCHED, count), ViewSpec(height=SEARCHED, width=SEARCHED, channels=1)
-    info = BundleInfo.model_construct(
-        name="speed", version="1", labels=tuple(map(str, range(count))), view=spec,
-        thresholds=Thresholds(defect=0.5, mismatch=0.5), metrics={}, golden=(), alignment=None,
-        usual=(Usual(low=(0, 0, 0), high=(255, 255, 255)),) * count,
-        provenance=Provenance(data="", data_digest="", seed=0, created="", commit="", packages={}),
-    )  # fmt: skip
-    bundle = Bundle(Path(tempfile.gettempdir()), info, "", OnnxRuntime(to_onnx(decision, spec).SerializeToString()))
-    view = np.random.default_rng(0).integers(0, 256, (SEARCHED, SEARCHED, 1), np.uint8)
+    decision, _ = untrained(SEARCHED, count)
+    bundle = bundle_of(decision, count)
+    shutil.rmtree(bundle.path.parent)
+    view = feeds(SEARCHED, 1, count)["image"][0]
     shortlist, everything = bundle.inspect(view, 0).shortlist, np.arange(count)
     return {
         "one verdict": lambda: bundle.inspect(view, 0),
@@ -152,46 +178,47 @@ def searches(count: int) -> dict[str, Call]:
     }
 
 
-def compare(what: str, calls: dict[str, Call], seconds: float) -> list[Row]:
-    """One row a call: median and p99 in milliseconds, and the median ratio to the first, pair by pair."""
-    for call in calls.values():
-        for _ in range(3):  # engines allocate, and functions compile, when they are first called
-            call()
-    took: dict[str, list[float]] = {name: [] for name in calls}
-    end = time.perf_counter() + seconds
-    while time.perf_counter() < end or len(took[next(iter(took))]) < 10:
-        for name, call in calls.items():
-            began = time.perf_counter()
-            call()
-            took[name].append((time.perf_counter() - began) * 1000)
-    first = np.array(next(iter(took.values())))
-    return [
-        {
-            "compared": what,
-            "what": name,
-            "median_ms": float(np.median(ms)),
-            "p99_ms": float(np.quantile(ms, 0.99)),
-            "ratio": float(np.median(np.array(ms) / first)),
-            "calls": len(ms),
-        }
-        for name, ms in took.items()
-    ]
+def processes() -> Iterator[Row]:
+    """Cold processes of `kenpin-edge score`, of few labels and of many: seconds, and memory at its most."""
+    import cv2
+
+    for side, count in ((128, PARTS), (SEARCHED, LABELS[-1])):
+        decision, _ = untrained(side, count)
+        bundle = bundle_of(decision, count)
+        with tempfile.TemporaryDirectory() as folder:
+            picture = Path(folder) / "view.png"
+            cv2.imwrite(str(picture), feeds(side, 1, count)["image"][0])
+            asked = ["score", str(bundle.path), str(picture), "--label", "0"]
+            found = [_cold(asked) for _ in range(COLD)]
+        shutil.rmtree(bundle.path.parent)
+        what, median = f"{side}x{side}, {count} labels", np.median(found, axis=0).tolist()
+        yield {"compared": what, "what": "cold process to first verdict", "value": median[0], "unit": "s"}
+        yield {"compared": what, "what": "its memory at its most", "value": median[1], "unit": "MiB"}
 
 
-def _line(row: Row) -> str:
-    figures = f"median {row['median_ms']:8.2f} ms   p99 {row['p99_ms']:8.2f} ms   ratio {row['ratio']:6.2f}"
-    return f"{row['compared']:20} {row['what']:40} {figures}"
+def _cold(asked: list[str]) -> tuple[float, float]:
+    """Seconds that a process of `kenpin-edge` took, and MiB that it had at its most."""
+    code = "import sys; from edge_runtime.cli import main; main(sys.argv[1:]); print(open('/proc/self/status').read())"
+    began = time.perf_counter()
+    done = subprocess.run(  # noqa: S603  # our own command
+        [sys.executable, "-c", code, *asked], stdout=subprocess.PIPE, text=True, check=True
+    )
+    seconds = time.perf_counter() - began
+    (most,) = (line.split()[1] for line in done.stdout.splitlines() if line.startswith("VmHWM:"))
+    return seconds, int(most) / 1024
 
 
 def keep(began: datetime, asked: dict[str, object], rows: list[Row]) -> None:
     """Write the rows with versions to `benchmarks/results/`."""
     from importlib.metadata import version
 
+    from edge_runtime.tuning import Machine
     from train.run import versions
 
     RESULTS.mkdir(exist_ok=True)
     path = RESULTS / f"speed-{began:%Y%m%d-%H%M%S}.json"
-    facts = {"at": began.isoformat(timespec="seconds"), "machine": f"{platform.machine()}, {os.cpu_count()} cores"}
+    machine = f"{platform.machine()}, {Machine.here().cpu}, {os.cpu_count()} cores"
+    facts = {"at": began.isoformat(timespec="seconds"), "machine": machine}
     packages = versions() | {"openvino": version("openvino")}
     path.write_text(json.dumps({**facts, "asked": asked, "packages": packages, "rows": rows}, indent=1) + "\n")
 

@@ -13,6 +13,7 @@ from export import bundle as export_bundle
 from export import cli as export_cli
 from export import variant
 from tests.integration.test_training import refused
+from train.run import load, load_calibration
 
 
 @pytest.mark.parametrize(("precision", "narrow"), [("float16", onnx.TensorProto.FLOAT16), ("int8", None)])
@@ -69,6 +70,15 @@ def test_what_the_difference_reads_is_not_narrowed(bundle_path: Path) -> None:
     rim = {maker[name].name for name in read} & draws
     assert rim, "the difference reads the view, the drawing and the latent"
     assert not rim & drawing
+
+
+def test_the_model_that_is_narrowed_stays_as_it_is(bundle_path: Path, run_folder: Path) -> None:
+    model = onnx.load(bundle_path)
+    before = model.SerializeToString(deterministic=True)
+    run, *_ = load(run_folder)
+    variant.in_float16(model)
+    variant.in_int8(model, load_calibration(run_folder, run))
+    assert model.SerializeToString(deterministic=True) == before
 
 
 def test_a_variant_that_lost_too_much_is_not_written_and_says_by_how_much(
