@@ -56,7 +56,7 @@ def _command(arguments: argparse.Namespace) -> int:
         case "tune":
             from edge_runtime.tune import tune
 
-            tune(arguments.target, arguments.seconds, as_json=arguments.json)
+            tune(arguments.target, arguments.seconds, arguments.trust, as_json=arguments.json)
         case "watch":
             from edge_runtime.watch import Wishes, watch
 
@@ -120,14 +120,7 @@ def _parser() -> argparse.ArgumentParser:
     score.add_argument("bundle", type=Path, metavar="FILE.onnx", help="a bundle written by kenpin-export")
     score.add_argument("images", type=Path, nargs="+", metavar="IMAGE", help="PNG, JPEG, BMP or TIFF; seen whole")
     score.add_argument("--label", required=True, metavar="L", help="the part label that is expected in each")
-    score.add_argument(
-        "--trust",
-        type=Path,
-        action="append",
-        default=[],
-        metavar="KEY.pub",
-        help="judge only with a bundle that this key signed (kenpin-export sign); again for each other key that may",
-    )
+    _trust(score)
 
     tune = commands.add_parser(
         "tune",
@@ -151,6 +144,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="S",
         help="how long to measure, once all is loaded; at least 10 rounds (default: %(default)g)",
     )
+    _trust(tune)
     tune.add_argument("--json", action="store_true", help="print what is written to the file instead of the table")
 
     watch = commands.add_parser(
@@ -166,6 +160,18 @@ def _parser() -> argparse.ArgumentParser:
     watch.add_argument("--count", type=_count, default=0, metavar="N", help="end after N verdicts (default: go on)")
     watch.add_argument("--json", action="store_true", help="print each verdict's JSON instead of the table")
     return parser
+
+
+def _trust(command: argparse.ArgumentParser) -> None:
+    """The keys that must have signed a bundle that is named as a file."""
+    command.add_argument(
+        "--trust",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="KEY.pub",
+        help="run only a bundle that this key signed (kenpin-export sign); again for each other key that may",
+    )
 
 
 def _add_bundle(commands: "argparse._SubParsersAction[Parser]") -> None:

@@ -16,7 +16,7 @@ from edge_runtime.bundle import OUTPUTS, Bundle, load_bundle
 from edge_runtime.changeover import first_bundle
 from edge_runtime.disk import write_whole
 from edge_runtime.engine import PLAIN, PROVIDERS, Arrays, Engine, Setting, one_line, openvino_devices, start
-from edge_runtime.errors import EngineError, TuneError
+from edge_runtime.errors import EngineError, TuneError, UsageError
 from edge_runtime.station import Station
 from edge_runtime.store import Store
 from edge_runtime.tuning import Machine, Row, Tuning, tune_path
@@ -34,17 +34,20 @@ WORTH = 1.03
 """A plainer setting is preferred to one that is faster by less than this factor: it may be faster tomorrow."""
 
 
-def tune(target: Path, seconds: float, *, as_json: bool) -> None:
+def tune(target: Path, seconds: float, trusted_keys: Sequence[Path] = (), *, as_json: bool) -> None:
     """Try all engines on `target`, a bundle or the station file of one, print what came out, and keep it beside it.
 
-    `seconds`: how long to measure, once all are loaded. Raises BundleError or what `first_bundle` raises where there is
-    no bundle to run, and TuneError where the file cannot be written.
+    `seconds`: how long to measure, once all are loaded. `trusted_keys`: of a bundle, as `load_bundle` has them. Raises
+    what that or `first_bundle` raises where there is no bundle to run, UsageError where keys are named beside a
+    station's own, and TuneError where the file cannot be written.
     """
     if target.suffix == ".toml":
+        if trusted_keys:
+            raise UsageError(f"--trust is for a bundle's file; whom {target} trusts stands in it, as trusted_keys")
         station = Station.read(target)
         bundle, _ = first_bundle(station, Store(station.data, station.trusted_keys))
     else:
-        bundle = load_bundle(target)
+        bundle = load_bundle(target, trusted_keys)
     rows = measured(bundle, settings(Machine.here().cores), seconds)
     tuning = Tuning(
         bundle=bundle.sha256,

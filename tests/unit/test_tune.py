@@ -134,6 +134,16 @@ def test_a_bundle_that_the_station_does_not_trust_is_not_run(
     assert not tune_path(part).exists()
 
 
+def test_a_bundle_that_is_not_signed_by_a_trusted_key_is_not_run(
+    tmp_path: Path, part: Path, plant: Pair, capsys: Captured
+) -> None:
+    assert main(["tune", str(part), "--trust", str(plant.pub)]) == 2
+    assert "is not signed" in refused(capsys)
+    assert not tune_path(part).exists()
+    assert main(["tune", str(station(tmp_path, part)), "--trust", str(plant.pub)]) == 2
+    assert "whom " in refused(capsys)
+
+
 def test_what_cannot_be_tuned_or_kept_is_one_line(tmp_path: Path, part: Path, capsys: Captured) -> None:
     (tmp_path / "broken.onnx").write_bytes(b"no model")
     assert main(["tune", str(tmp_path / "broken.onnx")]) == 2
