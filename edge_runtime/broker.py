@@ -22,6 +22,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 from uuid_utils import uuid7
 
+from edge_runtime.access import secure
 from edge_runtime.commands import Command
 from edge_runtime.errors import BrokerError, KenpinError
 from edge_runtime.events import Events
@@ -57,12 +58,14 @@ class Broker:
     """
 
     def __init__(self, station: Station, outbox: Outbox, commands: Mapping[str, Command], facts: Facts) -> None:
+        """Raises KeyFileError where a file that [mqtt] names cannot be used."""
         self._station, self._outbox, self._commands, self._facts = station, outbox, commands, facts
         self._connected = False
         self._complained = False
         # Unlike names joined by "-", a digest is no other station's; unlike a topic, every broker takes it for an id.
         who = f"kenpin-{hashlib.sha256(self._topic('').encode()).hexdigest()[:16]}"
         self._client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id=who, protocol=mqtt.MQTTv5)
+        secure(self._client, station.mqtt)
         self._client.reconnect_delay_set(*RECONNECT_S)
         self._client.on_connect = self._on_connect
         self._client.on_connect_fail = self._on_connect_fail

@@ -10,8 +10,12 @@ import sys
 import threading
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from edge_runtime.console import Parser, guarded, version
+
+if TYPE_CHECKING:
+    from edge_runtime.station import Mqtt
 
 EXAMPLES = """examples:
   kenpin-edge run station.toml
@@ -60,17 +64,25 @@ def _command(arguments: argparse.Namespace) -> int:
         case "watch":
             from edge_runtime.watch import Wishes, watch
 
-            watch(
-                Wishes(
-                    host=arguments.host,
-                    port=arguments.port,
-                    prefix=arguments.prefix,
-                    save=arguments.save,
-                    count=arguments.count,
-                    as_json=arguments.json,
-                )
-            )
+            wishes = Wishes(_broker(arguments), save=arguments.save, count=arguments.count, as_json=arguments.json)
+            watch(wishes)
     return 0
+
+
+def _broker(arguments: argparse.Namespace) -> "Mqtt":
+    """The broker that the options name, by the rules of a station file's [mqtt]. Raises UsageError."""
+    from pydantic import ValidationError
+
+    from edge_runtime.errors import UsageError
+    from edge_runtime.station import Mqtt
+
+    given = {name: getattr(arguments, name) for name in Mqtt.model_fields}
+    try:
+        return Mqtt.model_validate({name: value for name, value in given.items() if value is not None})
+    except ValidationError as error:
+        first = error.errors()[0]
+        option = "--" + str(first["loc"][0]).replace("_", "-")
+        raise UsageError(f"{option} {first['msg'].replace('tls = true', '--tls')}") from error
 
 
 def _bundle(arguments: argparse.Namespace) -> None:
@@ -154,7 +166,15 @@ def _parser() -> argparse.ArgumentParser:
         epilog="example: kenpin-edge watch --host 10.0.0.5 --count 100 --save verdicts.jsonl",
     )
     watch.add_argument("--host", default="127.0.0.1", help="the broker (default: %(default)s)")
-    watch.add_argument("--port", type=_port, default=1883, help="its port (default: %(default)s)")
+    watch.add_argument("--port", type=_port, help="its port (default: 1883, with --tls 8883)")
+    watch.add_argument("--tls", action="store_true", help="reach it over TLS")
+    watch.add_argument(
+        "--ca", metavar="FILE", help="who signed its certificate, in PEM (default: as the system trusts)"
+    )
+    watch.add_argument("--certificate", metavar="FILE", help="a certificate of your own, in PEM, where it asks for one")
+    watch.add_argument("--key", metavar="FILE", help="the key of that")
+    watch.add_argument("--user", help="a name that it knows")
+    watch.add_argument("--password-file", metavar="FILE", help="holds the password of that, and nothing else")
     watch.add_argument("--prefix", type=_prefix, default="kenpin", help="how topics begin (default: %(default)s)")
     watch.add_argument("--save", type=Path, metavar="FILE", help="append each verdict's JSON to FILE, one a line")
     watch.add_argument("--count", type=_count, default=0, metavar="N", help="end after N verdicts (default: go on)")

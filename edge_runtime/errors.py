@@ -8,7 +8,7 @@ KenpinError
 ├── BundleError      a bundle that must not inspect
 ├── EngineError      an engine that cannot run a bundle, or runs it wrongly
 ├── TuneError        a tune file that does not hold here
-├── KeyFileError     a key that cannot sign or be trusted
+├── KeyFileError     a key, certificate or password that cannot be used
 ├── StoreError       bundles that cannot be kept, found or chosen
 │   └── ChoiceError  which bundle is chosen is in doubt
 ├── StationError     a STATION.toml with mistakes, all of them
@@ -83,7 +83,7 @@ class TuneError(_FileError):
 
 
 class KeyFileError(_FileError):
-    """A key that cannot sign or be trusted: missing, the wrong half, of another kind, or in the way of a new one."""
+    """A key, certificate or password that cannot be used: missing, another half or kind, or in the way of a new one."""
 
 
 class StoreError(_FileError):

@@ -111,13 +111,59 @@ class Region(_Table):
     )
 
 
-class Mqtt(_Table):
-    """The broker. Topics are `<prefix>/<site>/<line>/<station>/...`."""
+def _usual_port(value: object, info: ValidationInfo) -> object:
+    """What a broker listens on where nothing is said."""
+    return value if value is not None else 8883 if info.data.get("tls") else 1883
 
+
+def _over_tls(value: Path | None, info: ValidationInfo) -> Path | None:
+    """What only TLS asks for."""
+    if value is not None and not info.data.get("tls"):
+        raise PydanticCustomError("tls", "counts with tls = true only")
+    return value
+
+
+def _with_certificate(value: Path | None, info: ValidationInfo) -> Path | None:
+    if (value is None) != (info.data.get("certificate") is None):
+        raise PydanticCustomError("pair", "belongs to certificate: name both or none")
+    return value
+
+
+def _with_user(value: Path | None, info: ValidationInfo) -> Path | None:
+    if value is not None and info.data.get("user") is None:
+        raise PydanticCustomError("pair", "is nobody's: name user, too")
+    return value
+
+
+class Mqtt(_Table):
+    """The broker. Topics are `<prefix>/<site>/<line>/<station>/...`.
+
+    `tls`: with certificates, the broker's signed by `ca` or, where None, by whom the system trusts; this client's own
+    in `certificate` and `key`. `user`, with the password in `password_file`: as whom, besides.
+    """
+
+    tls: bool = Field(default=False, description="true (the broker is reached over TLS) or false")
     host: Annotated[str, AfterValidator(_host)] = Field(
         description='the broker\'s name or address, as host = "127.0.0.1"'
     )
-    port: int = Field(default=1883, ge=1, le=65535, description="a port from 1 to 65535")
+    port: Annotated[int, BeforeValidator(_usual_port)] = Field(
+        default=None, validate_default=True, ge=1, le=65535, description="a port from 1 to 65535"
+    )
+    ca: Annotated[LocalPath | None, AfterValidator(_over_tls)] = Field(
+        default=None, description='a file of certificates in PEM, as ca = "plant-ca.pem"'
+    )
+    certificate: Annotated[LocalPath | None, AfterValidator(_over_tls)] = Field(
+        default=None, description='a certificate in PEM, as certificate = "cam-2.pem"'
+    )
+    key: Annotated[LocalPath | None, AfterValidator(_with_certificate)] = Field(
+        default=None, validate_default=True, description='the certificate\'s key in PEM, as key = "cam-2.key"'
+    )
+    user: Annotated[str, Field(min_length=1, max_length=256)] | None = Field(
+        default=None, description='a name that the broker knows, as user = "cam-2"'
+    )
+    password_file: Annotated[LocalPath | None, AfterValidator(_with_user)] = Field(
+        default=None, description='a file that holds the password, as password_file = "cam-2.password"'
+    )
     prefix: Annotated[str, AfterValidator(_safe_prefix)] = Field(
         default="kenpin", max_length=200, description='levels as "kenpin" or "plant/kenpin", without "+" or "#"'
     )

@@ -14,7 +14,9 @@ from pydantic import ValidationError
 from rich.console import Console
 from rich.text import Text
 
+from edge_runtime.access import secure
 from edge_runtime.errors import BrokerError, UsageError
+from edge_runtime.station import Mqtt
 from edge_runtime.topics import topic_of
 from edge_runtime.verdict import Call, RegionVerdict, Verdict
 
@@ -33,9 +35,7 @@ HEADER = (
 class Wishes:
     """What the command line asks for. `count`: end after so many verdicts; 0 never ends."""
 
-    host: str
-    port: int
-    prefix: str
+    mqtt: Mqtt
     save: Path | None = None
     count: int = 0
     as_json: bool = False
@@ -47,7 +47,7 @@ def watch(wishes: Wishes) -> None:
     What is published while the connection is lost does not come; a gap in a station's `seq` is said in one line.
 
     Raises BrokerError where the broker is not there, is no MQTT 5 broker or refuses; later it reconnects by itself.
-    Raises UsageError where the file to save to cannot be written.
+    Raises UsageError where the file to save to cannot be written, KeyFileError where one to get in with cannot be used.
     """
     with ExitStack() as stack:
         saved = stack.enter_context(_open(wishes.save)) if wishes.save else None
@@ -71,6 +71,7 @@ class _Watch:
         self._last: dict[str, int] = {}  # the last seq of each station
         self._subscribed = False
         self._client = mqtt.Client(CallbackAPIVersion.VERSION2, protocol=mqtt.MQTTv5)
+        secure(self._client, wishes.mqtt)
         self._client.on_connect = self._on_connect
         self._client.on_subscribe = self._on_subscribe
         self._client.on_disconnect = self._on_disconnect
@@ -79,7 +80,7 @@ class _Watch:
     def run(self) -> None:
         """Connect, or raise at once; then show until enough have come."""
         try:
-            self._client.connect(self._wishes.host, self._wishes.port, KEEPALIVE_S, clean_start=True)
+            self._client.connect(self._wishes.mqtt.host, self._wishes.mqtt.port, KEEPALIVE_S, clean_start=True)
         except (OSError, ValueError) as error:  # ValueError: a host that is none
             raise self._error(f"cannot be reached ({error}); start it, or give --host and --port") from error
         give_up = time.monotonic() + HELLO_S
@@ -94,7 +95,7 @@ class _Watch:
     def _on_connect(self, client: mqtt.Client, _data: Any, _flags: Any, reason: ReasonCode, _found: Any) -> None:
         if reason.is_failure:
             raise self._error(f"refuses ({reason})")
-        client.subscribe(topic_of(self._wishes.prefix, "+", "+", "+", "verdict"), qos=1)
+        client.subscribe(topic_of(self._wishes.mqtt.prefix, "+", "+", "+", "verdict"), qos=1)
 
     def _on_subscribe(self, _client: mqtt.Client, _data: Any, _id: int, reasons: list[ReasonCode], _found: Any) -> None:
         if reasons[0].is_failure:
@@ -147,7 +148,7 @@ class _Watch:
         sys.stderr.write(f"kenpin-edge: {what}\n")
 
     def _error(self, why: str) -> BrokerError:
-        return BrokerError(self._wishes.host, self._wishes.port, why)
+        return BrokerError(self._wishes.mqtt.host, self._wishes.mqtt.port, why)
 
 
 def _row(verdict: Verdict, region: RegionVerdict) -> Text:

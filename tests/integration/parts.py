@@ -44,18 +44,22 @@ def free_port() -> int:
 
 @dataclass
 class Mosquitto:
-    """A broker that can be stopped and started again on the same port. `acl`: lines of an ACL file."""
+    """A broker that can be stopped and started again on the same port.
+
+    `acl`: lines of an ACL file. `config`: further lines of its configuration; they say who may come in.
+    """
 
     folder: Path
     port: int = field(default_factory=free_port)
     acl: str | None = None
+    config: str = "allow_anonymous true\n"
     _process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         program = shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin")
         if program is None:
             pytest.fail("these tests need the Mosquitto broker: apt-get install mosquitto, or run `make test`")
-        config = f"listener {self.port} 127.0.0.1\nallow_anonymous true\npersistence false\nuser root\n"
+        config = f"listener {self.port} 127.0.0.1\n{self.config}persistence false\nuser root\n"
         if self.acl is not None:
             (self.folder / "acl").write_text(self.acl)
             (self.folder / "acl").chmod(0o600)
@@ -100,7 +104,8 @@ class Message:
 class Subscriber:
     """An independent MQTT 5 client that keeps all it receives, in order."""
 
-    def __init__(self, port: int, topic: str = "#") -> None:
+    def __init__(self, port: int, topic: str = "#", enter: Callable[[mqtt.Client], None] | None = None) -> None:
+        """`enter`: what it shows to be let in."""
         self.messages: list[Message] = []
         ready: queue.Queue[bool] = queue.Queue()
         self.client = mqtt.Client(CallbackAPIVersion.VERSION2, protocol=mqtt.MQTTv5)
@@ -109,6 +114,8 @@ class Subscriber:
         self.client.on_message = lambda _client, _data, m: self.messages.append(
             Message(m.topic, bytes(m.payload), m.retain, m.properties)
         )
+        if enter is not None:
+            enter(self.client)
         self.client.connect("127.0.0.1", port)
         self.client.loop_start()
         ready.get(timeout=DEADLINE_S)
@@ -140,7 +147,10 @@ class Subscriber:
 
 @dataclass
 class Line:
-    """A station's folder with its file, pictures and bundle, and the daemon that runs there."""
+    """A station's folder with its file, pictures and bundle, and the daemon that runs there.
+
+    `access`: further lines of [mqtt].
+    """
 
     folder: Path
     port: int
@@ -149,6 +159,7 @@ class Line:
     repeat: bool = False
     expected: str = "solid-circle"
     trusted_key: Path | None = None
+    access: str = ""
     _process: subprocess.Popen[str] | None = None
 
     @property
@@ -169,7 +180,7 @@ class Line:
             f'[camera]\nkind = "folder"\npath = "pictures"\nrate_hz = {self.rate_hz}\n'
             f"repeat = {str(self.repeat).lower()}\n"
             f'[region.J4]\nexpected = "{self.expected}"\n'
-            f'[mqtt]\nhost = "127.0.0.1"\nport = {self.port}\n'
+            f'[mqtt]\nhost = "127.0.0.1"\nport = {self.port}\n{self.access}'
         )
         command = [sys.executable, "-m", "edge_runtime", "run", str(self.folder / "station.toml")]
         with (self.folder / "daemon.log").open("a") as log:

@@ -52,6 +52,7 @@ def test_the_example_in_the_documentation_is_a_station(tmp_path: Path) -> None:
     assert documented == {
         *("site", "line", "station", "bundle", "trusted_keys", "data", "kind", "path", "rate_hz", "repeat"),
         *("expected", "box", "host", "port", "prefix", "defect", "mismatch"),
+        *("tls", "ca", "certificate", "key", "user", "password_file"),
     }
 
 
@@ -61,6 +62,29 @@ def test_paths_are_relative_to_the_files_folder(tmp_path: Path) -> None:
     assert station.data == tmp_path / "state"
     assert isinstance(station.camera, FolderCamera)
     assert station.camera.path == tmp_path / "pictures"
+
+
+def test_over_tls_the_port_is_another(tmp_path: Path) -> None:
+    assert read(tmp_path, GOOD).mqtt.port == 1883
+    assert read(tmp_path, GOOD + "tls = true\n").mqtt.port == 8883
+    assert read(tmp_path, GOOD + "tls = true\nport = 1234\n").mqtt.port == 1234
+    assert read(tmp_path, GOOD + 'tls = true\nca = "plant.pem"\n').mqtt.ca == tmp_path / "plant.pem"
+
+
+@pytest.mark.parametrize(
+    ("lines", "told"),
+    [
+        ('ca = "plant.pem"', '17 [mqtt] ca = "plant.pem": counts with tls = true only'),
+        ('tls = true\ncertificate = "cam.pem"', "[mqtt] key: belongs to certificate: name both or none"),
+        ('tls = true\nkey = "cam.key"', '18 [mqtt] key = "cam.key": belongs to certificate: name both or none'),
+        ('password_file = "secret"', 'password_file = "secret": is nobody\'s: name user, too'),
+        ('tls = "yes"', '17 [mqtt] tls = "yes": must be a valid boolean; expected true'),
+        ('user = ""', '17 [mqtt] user = "": '),
+    ],
+)
+def test_half_of_what_lets_a_client_in_is_a_mistake(tmp_path: Path, lines: str, told: str) -> None:
+    (mistake,) = mistakes(tmp_path, f"{GOOD}{lines}\n")
+    assert told in mistake
 
 
 def test_trusted_keys_are_relative_to_the_files_folder_too(tmp_path: Path) -> None:
