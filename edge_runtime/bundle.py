@@ -120,8 +120,8 @@ class Variant(_Meta):
 
     precision: Bits
     auroc_lost: dict[str, float]
-    verdicts_changed: int
-    of: int
+    verdicts_changed: Annotated[int, Field(ge=0)]
+    of: Annotated[int, Field(ge=1)]
 
 
 class BundleInfo(_Meta):
@@ -169,6 +169,8 @@ class BundleInfo(_Meta):
                 fields[key] = text if key in ("name", "version") else json.loads(text)
             except (ValueError, RecursionError) as error:  # no JSON, a number of 10,000 digits, a list in a list in …
                 raise BundleError(path, f"its {PREFIX}{key} is missing or damaged; export it again") from error
+            if fields[key] is None:  # what does not count is left out
+                raise BundleError(path, f"its {PREFIX}{key} is null; export it again")
         try:
             return cls.model_validate(fields)
         except ValidationError as error:

@@ -12,7 +12,7 @@ from cyclonedx.model.tool import ToolRepository
 from cyclonedx.output.json import JsonV1Dot6
 from packageurl import PackageURL
 
-from edge_runtime.bundle import Bundle
+from edge_runtime.bundle import Bundle, BundleInfo
 
 OURS = "kenpin"
 """Our own package is not on PyPI; a package URL that says so would name another's."""
@@ -34,6 +34,7 @@ def bill(bundle: Bundle) -> bytes:
     tells no time of training.
     """
     info, provenance = bundle.info, bundle.info.provenance
+    held_out = "held-out" if info.variant is None else "held-out-in-float32"
     model = Component(
         type=ComponentType.MACHINE_LEARNING_MODEL,
         name=info.name,
@@ -47,7 +48,8 @@ def bill(bundle: Bundle) -> bytes:
                 "view": f"{info.view.width}x{info.view.height}x{info.view.channels}",
                 "seed": provenance.seed,
                 "commit": provenance.commit,
-                **{f"held-out:{name}": value for name, value in info.metrics.items() if name.endswith(BRIEF)},
+                **{f"{held_out}:{name}": value for name, value in info.metrics.items() if name.endswith(BRIEF)},
+                **_narrower(info),
             }
         ),
     )
@@ -70,6 +72,15 @@ def bill(bundle: Bundle) -> bytes:
     )
     bom.register_dependency(model, [data, *packages])
     return (JsonV1Dot6(bom).output_as_string(indent=2) + "\n").encode()
+
+
+def _narrower(info: BundleInfo) -> dict[str, Any]:
+    """What is to be said of a bundle in fewer bits."""
+    if info.variant is None:
+        return {}
+    lost = {f"auroc-lost:{name}": loss for name, loss in info.variant.auroc_lost.items()}
+    changed = f"{info.variant.verdicts_changed} of {info.variant.of}"
+    return {"precision": info.variant.precision, **lost, "verdicts-changed": changed}
 
 
 def _package(name: str, version: str) -> Component:

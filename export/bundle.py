@@ -50,14 +50,14 @@ def export(
     where the bundle does not say what was trained, or in fewer bits says it worse; then nothing is left that was not
     there before.
     """
-    if out.is_dir():
-        raise BundleError(out, "is a folder; name a file, as part.onnx")
+    _refuse_place(out)
     run, decision, held_out, figures = load(run_folder)
+    calibration = load_calibration(run_folder, run) if precision == "int8" else None
     model = to_onnx(decision, run.view)
     if precision == "float16":
         model = in_float16(model)
-    elif precision == "int8":
-        model = in_int8(model, load_calibration(run_folder, run))
+    elif calibration is not None:
+        model = in_int8(model, calibration)
     _refuse_custom(out, model)
     info = BundleInfo(
         name=name or run.name,
@@ -73,7 +73,8 @@ def export(
     )
     if precision != "float32":
         info = _variant(out, model, run, info, held_out, precision)
-    data = _content(model, info)
+    describe(model, info.to_properties())
+    data = bytes(model.SerializeToString(deterministic=True))
     try:
         with draft_of(out) as folder:
             draft = folder / out.name
@@ -89,15 +90,29 @@ def export(
                 raise RunError(run_folder / "run.json", "tells no time of its training; train again") from error
             if key is not None:
                 write_synced(signature_path(draft), signature(data, key))
-            else:  # of what lay here before
-                signature_path(out).unlink(missing_ok=True)
-            for written in sorted(folder.iterdir(), key=lambda path: path == draft):  # the bundle last
-                written.replace(out.with_name(written.name))
-            sync_folder(out.absolute().parent)
+            _name(folder, out)
     except OSError as error:
         why = f"cannot be written ({error.strerror or error}); name a file in a folder that exists"
         raise BundleError(out, why) from error
     return bundle, gap
+
+
+def _refuse_place(out: Path) -> None:
+    """Say before the minute that an export takes where nothing could be written."""
+    if out.is_dir():
+        raise BundleError(out, "is a folder; name a file, as part.onnx")
+    if not out.absolute().parent.is_dir():
+        raise BundleError(out, "cannot be written, there is no such folder; name a file in a folder that exists")
+
+
+def _name(folder: Path, out: Path) -> None:
+    """Give what lies ready in `folder` its name beside `out`, the bundle last, and end an older one's signature."""
+    signed = (folder / signature_path(out).name).exists()
+    for written in sorted(folder.iterdir(), key=lambda path: path.name == out.name):
+        written.replace(out.with_name(written.name))
+    if not signed:
+        signature_path(out).unlink(missing_ok=True)
+    sync_folder(out.absolute().parent)
 
 
 def disagreement(bundle: Bundle, held_out: HeldOut) -> float:
@@ -107,12 +122,6 @@ def disagreement(bundle: Bundle, held_out: HeldOut) -> float:
         found = bundle.inspect(view, int(expected))
         gaps += [abs(getattr(found, name) - float(scores[row])) for name, scores in held_out.scores.items()]
     return float(np.max(gaps))
-
-
-def _content(model: onnx.ModelProto, info: BundleInfo) -> bytes:
-    """The file of `model` that says `info` of itself."""
-    describe(model, info.to_properties())
-    return bytes(model.SerializeToString(deterministic=True))
 
 
 def _variant(

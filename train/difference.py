@@ -29,8 +29,8 @@ NEIGHBOURS = np.array([1.0, 4.0, 6.0, 4.0, 1.0], np.float32) / 16.0
 """How far one pixel's spread tells of the next one's."""
 
 DETAILED = 64
-"""Pixels: from this side on, a view is compared at half its size: a defect of one pixel is noise there. A smaller view
-is compared pixel by pixel as well, since a defect may have no more than a few."""
+"""Pixels: from this side on, a view is first compared at half its size: a defect of one pixel is noise there. A smaller
+view is first compared pixel by pixel, since a defect may have no more than a few."""
 
 SMALLEST_LEVEL = 8
 """Pixels: the pyramid ends where a side would be shorter, since a whole part is not a detail."""
@@ -54,6 +54,9 @@ CAUSES = (*LIGHT, *PART)
 FAINTEST = 0.1 * GREY_LEVEL
 """A cause that shows less than this in the drawing, as an edge that it has not, explains nothing; and a picture of no
 more contrast is like no other."""
+
+SLACK = 1e-6
+"""Share of its own power that a cause is held to have alone: float32 cannot tell two apart that have more in common."""
 
 SMALLEST_STEP = 1e-3
 """No feature, a logarithm, is told finer than by a thousandth."""
@@ -107,7 +110,8 @@ def explain(pair: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     lit = ops.matmul(rows, light.T[None] / np.float32(pixels))
     rows = rows - ops.matmul(lit, light[None])
     # The mean product of every two rows: all that the fit and the likeness need of the pixels.
-    products = ops.matmul(rows, ops.transpose(rows, (0, 2, 1))) / pixels
+    mean = (1.0 + SLACK * np.eye(1 + len(PART))) / pixels
+    products = ops.matmul(rows, ops.transpose(rows, (0, 2, 1))) * mean.astype(np.float32)
     taken = _least(products)
     left = ops.reshape(ops.matmul(taken, rows), (-1, height, width, 1))
     power = ops.sqrt(ops.sum(products * np.eye(1 + len(PART), dtype=np.float32), axis=1, keepdims=True))
@@ -271,6 +275,15 @@ class Tolerances:
             overall = (total - squares[k] + (moments.count - 1) * without) / (len(asked) - 1)
             own[unseen & (label == k)] = np.arcsinh(moments.off(rows) / _scale(without, moments.count - 1, overall))
         return tolerances, own
+
+    def fits(self, labels: int, height: int, width: int, channels: int) -> bool:
+        """Whether these are the tolerances of so many labels, of views of that size."""
+        none = np.zeros((1, height, width, channels), np.float32)
+        levels, _ = compare(none, none)
+        sizes = [(labels, *level.shape[1:]) for level in levels]
+        features = 3 * (len(levels) - 1) + 2 + len(CAUSES)
+        kept = [[level.shape for level in each] for each in (self.mean, self.spread)]
+        return kept == [sizes, sizes] and self.centre.shape == self.scale.shape == (labels, features)
 
     @property
     def pixels(self) -> tuple[int, ...]:

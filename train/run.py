@@ -73,7 +73,7 @@ class Run(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    format: Literal["kenpin.run/1"] = "kenpin.run/1"
+    format: Literal["kenpin.run/2"] = "kenpin.run/2"
     name: str
     labels: tuple[str, ...]
     view: ViewSpec
@@ -181,6 +181,8 @@ def load(folder: Path) -> tuple[Run, Decision, HeldOut, dict[str, Any]]:
         cvae.load_weights(folder / WEIGHTS)
         decision = _from_arrays(cvae, arrays, run.tiles)
         _check_fit(run, decision)
+        if not len(kept["views"]):
+            raise ValueError("held_out.npz holds no views")
         held_out = HeldOut(
             kept["views"],
             kept["label"],
@@ -192,10 +194,15 @@ def load(folder: Path) -> tuple[Run, Decision, HeldOut, dict[str, Any]]:
 
 
 def load_calibration(folder: Path, run: Run) -> Calibration:
-    """The calibration views of a run folder, as the decision takes them. Raises RunError where they are missing."""
+    """The calibration views of a run folder, as the decision takes them. Raises RunError where they are none."""
     with _complaints(folder):
         kept = _read(folder / "calibration.npz")
         views, label = kept["views"], kept["label"]
+        shape = (len(label), run.view.height, run.view.width, run.view.channels)
+        if views.shape != shape or views.dtype != np.uint8 or label.dtype != np.int64 or not len(label):
+            raise ValueError("calibration.npz holds no views of this training")
+        if not 0 <= label.min() <= label.max() < len(run.labels):
+            raise ValueError(f"calibration.npz has views of other labels than its {len(run.labels)}")
         if run.alignment is not None:
             views = np.stack([run.alignment.align(view, int(of))[0] for view, of in zip(views, label, strict=True)])
         return Calibration(views, label)
@@ -223,6 +230,8 @@ def _check_fit(run: Run, decision: Decision) -> None:
     cvae = decision.cvae
     if (cvae.labels, cvae.height, cvae.width, cvae.channels) != shape:
         raise ValueError(f"its parts are not of one training of {labels} labels")
+    if not decision.tolerances.fits(*shape):
+        raise ValueError(f"its tolerances are not of a training of {labels} labels")
     if run.alignment is not None and not run.alignment.fits(spec, labels):
         raise ValueError(f"its alignment is not of a training of {labels} labels")
 
