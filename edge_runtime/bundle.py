@@ -261,7 +261,8 @@ class Bundle:
         """Which part `view` shows: the label whose drawing fits best, or None where none fits well enough.
 
         `among`, int64 [S]: the labels to ask, such as the shortlist of its findings. Also how well that best one fits:
-        the probability that it is that part, one minus its mismatch score.
+        the probability that it is that part, one minus its mismatch score. Raises BundleError where the graph answers
+        for other than those.
         """
         if self.info.alignment is None:
             images = view[None]  # encoded once, whatever number of labels is asked
@@ -269,6 +270,8 @@ class Bundle:
             images = np.stack([self._align(view, int(label))[0] for label in among])
         inputs: Arrays = {"image": images, "label": among}
         mismatch = self.engine.run(["mismatch_score"], inputs)["mismatch_score"]
+        if mismatch.shape != among.shape:
+            raise BundleError(self.path, f"gives {mismatch.size} scores for {among.size} labels; export it again")
         mismatch = np.where((mismatch >= 0) & (mismatch <= 1), mismatch, 1.0)  # a score that is none fits nothing
         best = int(np.argmin(mismatch))
         limit = self.info.thresholds.mismatch

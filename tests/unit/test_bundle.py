@@ -1,13 +1,16 @@
 import base64
 import json
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
 import pytest
 
 from edge_runtime.bundle import INPUTS, OUTPUTS, load_bundle
-from edge_runtime.engine import OnnxRuntime
+from edge_runtime.engine import Arrays, OnnxRuntime
 from edge_runtime.errors import BundleError
 
 
@@ -55,6 +58,21 @@ def test_a_batch_says_what_its_views_say_one_by_one(bundle_path: Path) -> None:
         # A matrix product adds up in another order in a batch; noise is far from all that was learnt.
         assert together["defect_score"][row] == pytest.approx(alone.defect_score, abs=1e-4)
         np.testing.assert_allclose(together["features"][row], alone.features, atol=1e-3)
+
+
+def test_a_graph_that_answers_for_other_labels_than_are_asked_names_no_part(bundle_path: Path) -> None:
+    bundle = load_bundle(bundle_path)
+    run = bundle.engine.run
+
+    class Short:
+        setting, version = bundle.engine.setting, bundle.engine.version
+
+        def run(self, outputs: Sequence[str], feeds: Arrays) -> dict[str, Any]:
+            return {name: found[:1] for name, found in run(outputs, feeds).items()}
+
+    view = np.zeros((27, 27, 1), np.uint8)
+    with pytest.raises(BundleError, match="gives 1 scores for 2 labels"):
+        replace(bundle, engine=Short()).find(view, np.array([1, 2]))
 
 
 def test_an_unknown_label_is_refused_with_those_it_knows(bundle_path: Path) -> None:
@@ -108,6 +126,10 @@ def test_a_newer_format_is_refused(bundle_path: Path, tmp_path: Path) -> None:
         ("thresholds", '{"defect": 7}'),
         ("golden", "[]"),
         ("name", ""),
+        ("alignment", "null"),
+        ("variant", "null"),
+        ("variant", '{"precision": "int4", "auroc_lost": {}, "verdicts_changed": 0, "of": 1}'),
+        ("variant", '{"precision": "int8", "auroc_lost": {}, "verdicts_changed": -5, "of": 1}'),
     ],
 )
 def test_missing_or_malformed_metadata_are_named(
