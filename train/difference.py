@@ -28,7 +28,7 @@ so each of those is in the midst of just one kernel, and the smallest defect is 
 NEIGHBOURS = np.array([1.0, 4.0, 6.0, 4.0, 1.0], np.float32) / 16.0
 """How far one pixel's spread tells of the next one's."""
 
-DETAILED = 64
+DETAILED = 96
 """Pixels: from this side on, a view is first compared at half its size: a defect of one pixel is noise there. A smaller
 view is first compared pixel by pixel, since a defect may have no more than a few."""
 
