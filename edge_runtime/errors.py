@@ -12,7 +12,8 @@ KenpinError
 ├── StoreError       bundles that cannot be kept, found or chosen
 │   └── ChoiceError  which bundle is chosen is in doubt
 ├── StationError     a STATION.toml with mistakes, all of them
-├── CameraError      a camera that cannot be opened
+├── CameraError      a camera that cannot be used
+│   └── CameraLost   one that does not answer, which may come back by itself
 ├── RecipeError      a label or region that a recipe cannot take
 ├── OutboxError      verdicts cannot be kept on disk
 └── BrokerError      the MQTT broker cannot be reached or refuses
@@ -103,7 +104,11 @@ class StationError(KenpinError):
 
 
 class CameraError(_FileError):
-    """A camera that cannot be opened."""
+    """A camera that cannot be used as the station file has it: a person must mend something."""
+
+
+class CameraLost(CameraError):  # noqa: N818  # what happened, as people say it
+    """A camera that does not answer, or not any more: unplugged, without power, or its network is cut."""
 
 
 class RecipeError(KenpinError):

@@ -5,33 +5,27 @@ is a mistake, because a misspelt one would otherwise mean a default that nobody 
 in words.
 """
 
-import difflib
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Self
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     PrivateAttr,
     ValidationError,
     ValidationInfo,
 )
-from pydantic_core import ErrorDetails, PydanticCustomError
+from pydantic_core import PydanticCustomError
 
 from edge_runtime.bundle import BundleInfo
+from edge_runtime.cameras.config import CameraConfig
 from edge_runtime.errors import StationError
-from edge_runtime.toml_file import Place, TomlFile, by_line
+from edge_runtime.mistakes import explain
+from edge_runtime.table import Count, Extent, LocalPath, Table
+from edge_runtime.toml_file import TomlFile, by_line
 from edge_runtime.verdict import Thresholds
-
-
-def _beside_the_file(value: object, info: ValidationInfo) -> object:
-    """A path in the file is relative to the file's folder, wherever the daemon is started."""
-    folder: Path = (info.context or {}).get("folder", Path())
-    return folder / value if isinstance(value, str) and value else value
 
 
 def _safe_level(value: str) -> str:
@@ -65,44 +59,15 @@ def _some_keys(value: tuple[Path, ...]) -> tuple[Path, ...]:
     return value
 
 
-LocalPath = Annotated[Path, BeforeValidator(_beside_the_file)]
 TopicLevel = Annotated[
     str,
     AfterValidator(_safe_level),
     Field(max_length=64, description='a name of 1 to 64 characters, without "/", "+" or "#", and no "$" in front'),
 ]
-Rate = Annotated[float, Field(gt=0, le=1000, description="pictures a second, above 0 and at most 1000")]
-Count = Annotated[int, Field(ge=0)]
-Extent = Annotated[int, Field(ge=1)]
 Threshold = Annotated[float, Field(ge=0, le=1, description="a probability from 0 to 1; scores at or above it are NG")]
 
 
-class _Table(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
-
-
-class FolderCamera(_Table):
-    """Replays the pictures of a folder, by name."""
-
-    kind: Literal["folder"]
-    path: LocalPath = Field(description='a folder of pictures, as path = "pictures"')
-    rate_hz: Rate
-    repeat: bool = Field(default=False, description="true (start over at the end) or false (end the run)")
-
-
-class VideoCamera(_Table):
-    """Replays a video file. Without `rate_hz` at the rate that the file states."""
-
-    kind: Literal["video"]
-    path: LocalPath = Field(description='a video file, as path = "line.mp4"')
-    rate_hz: Rate | None = None
-    repeat: bool = Field(default=False, description="true (start over at the end) or false (end the run)")
-
-
-CameraConfig = Annotated[FolderCamera | VideoCamera, Field(discriminator="kind")]
-
-
-class Region(_Table):
+class Region(Table):
     """A place in the frame with its own expected part. `box`: x, y, width, height in pixels; None: the whole frame."""
 
     expected: str = Field(min_length=1, description="one of the bundle's part labels")
@@ -135,7 +100,7 @@ def _with_user(value: Path | None, info: ValidationInfo) -> Path | None:
     return value
 
 
-class Mqtt(_Table):
+class Mqtt(Table):
     """The broker. Topics are `<prefix>/<site>/<line>/<station>/...`.
 
     `tls`: with certificates, the broker's signed by `ca` or, where None, by whom the system trusts; this client's own
@@ -169,14 +134,14 @@ class Mqtt(_Table):
     )
 
 
-class StationThresholds(_Table):
+class StationThresholds(Table):
     """The station's own thresholds; None leaves the bundle's."""
 
     defect: Threshold | None = None
     mismatch: Threshold | None = None
 
 
-class Station(_Table):
+class Station(Table):
     """A whole STATION.toml. `data`: the folder for outbox and recipe. Paths are as the file's folder makes them.
 
     `trusted_keys`: files of the public keys one of which must have signed the bundle; none: anyone may have.
@@ -190,7 +155,7 @@ class Station(_Table):
         default=(), description='public keys written by kenpin-export keygen, as trusted_keys = ["plant.pub"]'
     )
     data: LocalPath = Field(description='a folder of this station\'s own, as data = "state"')
-    camera: CameraConfig = Field(description='a table with kind = "folder" or "video"')
+    camera: CameraConfig = Field(description='a table with kind = "..."')
     region: dict[Annotated[str, Field(min_length=1, max_length=64)], Region] = Field(
         min_length=1, description='one or more tables like [region.J4] with expected = "..."'
     )
@@ -206,7 +171,7 @@ class Station(_Table):
         try:
             station = cls.model_validate(file.values, context={"folder": path.parent})
         except ValidationError as error:
-            raise StationError(sorted({_explain(file, each) for each in error.errors()}, key=by_line)) from error
+            raise StationError(sorted({explain(file, cls, each) for each in error.errors()}, key=by_line)) from error
         station._file = file  # noqa: SLF001  # our own, made here
         return station
 
@@ -241,70 +206,3 @@ class Station(_Table):
             defect=shipped.defect if own.defect is None else own.defect,
             mismatch=shipped.mismatch if own.mismatch is None else own.mismatch,
         )
-
-
-def _explain(file: TomlFile, error: ErrorDetails) -> str:
-    """One of pydantic's errors in the file's own words."""
-    place, expected, siblings = _look_up(error["loc"])
-    match error["type"]:
-        case "extra_forbidden":
-            near = difflib.get_close_matches(place[-1], siblings, n=1)
-            hint = f'did you mean "{near[0]}"?' if near else f"known here: {', '.join(siblings)}"
-            return file.mistake(place, f"unknown key; {hint}")
-        case "missing" if isinstance(error["loc"][-1], str):
-            return file.mistake(place, f"is missing; expected {expected}")
-        case "missing":
-            return file.mistake(place, f"has too few values; expected {expected}")
-        case "tuple_type":
-            return file.mistake(place, f"must be a list; expected {expected}")
-        case "is_instance_of":
-            return file.mistake(place, f"must be the text of a path; expected {expected}")
-        case "model_type" | "model_attributes_type" | "dict_type":
-            return file.mistake(place, f"must be a table; expected {expected or 'a table'}")
-        case "union_tag_invalid" | "union_tag_not_found":
-            return file.mistake((*place, "kind"), 'expected kind = "folder" or "video"')
-    message = re.sub(r"^Input should be", "must be", error["msg"])
-    message = message[0].lower() + message[1:]
-    return file.mistake(place, f"{message}; expected {expected}" if expected else message)
-
-
-def _look_up(location: tuple[int | str, ...]) -> tuple[Place, str, list[str]]:
-    """Where pydantic's `location` is in the file, what was expected there, and which keys are known beside it."""
-    place: list[str] = []
-    expected = ""
-    model: type[_Table] | None = Station
-    siblings: list[str] = []
-    for part in location:
-        if not isinstance(part, str) or part == "[key]":
-            continue
-        if model is None:  # a region's name, or a detail within one value
-            model = Region if place == ["region"] else None
-            if model is not None:
-                place.append(part)
-            continue
-        if place == ["camera"] and part in _CAMERAS:  # pydantic names the chosen kind on the way
-            model = _CAMERAS[part]
-            continue
-        siblings = list(model.model_fields)
-        place.append(part)
-        field = model.model_fields.get(part)
-        expected = _description(field)
-        model = _TABLES.get(part)
-    return tuple(place), expected, siblings
-
-
-_CAMERAS: dict[str, type[_Table]] = {"folder": FolderCamera, "video": VideoCamera}
-_TABLES: dict[str, type[_Table]] = {"camera": FolderCamera, "mqtt": Mqtt, "thresholds": StationThresholds}
-
-
-def _description(field: Any) -> str:
-    """What a field's description says is expected, looking into `X | None`."""
-    if field is None:
-        return ""
-    if field.description:
-        return str(field.description)
-    for option in getattr(field.annotation, "__args__", ()):
-        for note in getattr(option, "__metadata__", ()):
-            if getattr(note, "description", None):
-                return str(note.description)
-    return ""

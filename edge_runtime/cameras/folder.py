@@ -3,12 +3,11 @@
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Self
 
-from edge_runtime.cameras import Frame, Pace, Wait
+from edge_runtime.cameras import Clock, Frame, Pace, SourceEnded
+from edge_runtime.cameras.config import FolderCamera
 from edge_runtime.errors import CameraError, PictureError
 from edge_runtime.picture import SUFFIXES, pictures_in, printable, read_picture
-from edge_runtime.station import FolderCamera
 
 
 class FolderReplay:
@@ -18,20 +17,24 @@ class FolderReplay:
     like the others: its frame has no pixels and says why.
     """
 
-    def __init__(self, config: FolderCamera, wait: Wait, clock: Callable[[], float] = time.monotonic) -> None:
+    live = False
+
+    def __init__(
+        self, config: FolderCamera, sleep: Callable[[float], object] = time.sleep, clock: Clock = time.monotonic
+    ) -> None:
         self._config, self._clock = config, clock
-        self._pace = Pace(config.rate_hz, wait, clock)
+        self._pace = Pace(config.rate_hz, sleep, clock)
         self._paths = self._list()
         self._next = 0
 
-    def grab(self) -> Frame | None:
-        """The next picture when it is due; None when the replay is over or the station is to stop."""
+    def grab(self, timeout_s: float) -> Frame | None:
+        """The next picture when it is due; None where that is later. Raises SourceEnded when the replay is over."""
         if self._next == len(self._paths):
             if not self._config.repeat:
-                return None
+                raise SourceEnded
             self._paths, self._next = self._list(), 0
         path = self._paths[self._next]
-        if not self._pace.next():
+        if not self._pace.next(timeout_s):
             return None
         self._next += 1
         captured_ns, begin = time.time_ns(), self._clock()
@@ -45,12 +48,6 @@ class FolderReplay:
 
     def close(self) -> None:
         """Nothing is held open between pictures."""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     def _list(self) -> list[Path]:
         folder = self._config.path

@@ -3,15 +3,15 @@
 import logging
 import time
 from collections.abc import Callable
-from typing import Any, Self
+from typing import Any
 
 import cv2
 import numpy.typing as npt
 
-from edge_runtime.cameras import Frame, Pace, Wait
+from edge_runtime.cameras import Clock, Frame, Pace, SourceEnded
+from edge_runtime.cameras.config import VideoCamera
 from edge_runtime.errors import CameraError, PictureError
 from edge_runtime.picture import as_picture, printable
-from edge_runtime.station import VideoCamera
 
 log = logging.getLogger(__name__)
 
@@ -24,7 +24,11 @@ BELIEVABLE_RATE_HZ = 1000.0
 class VideoReplay:
     """Replays a video at `rate_hz`, or at the rate the file states. Frames are named `file.mp4#17`, from 1."""
 
-    def __init__(self, config: VideoCamera, wait: Wait, clock: Callable[[], float] = time.monotonic) -> None:
+    live = False
+
+    def __init__(
+        self, config: VideoCamera, sleep: Callable[[float], object] = time.sleep, clock: Clock = time.monotonic
+    ) -> None:
         if not config.path.is_file():
             raise CameraError(config.path, "is not there; set path under [camera] to a video file")
         self._config, self._clock = config, clock
@@ -35,17 +39,17 @@ class VideoReplay:
             raise CameraError(config.path, "is no video that can be decoded; convert it, for instance to .mp4 (H.264)")
         stated = self._video.get(cv2.CAP_PROP_FPS)
         rate_hz = config.rate_hz or (stated if 0 < stated <= BELIEVABLE_RATE_HZ else FALLBACK_RATE_HZ)
-        self._pace = Pace(rate_hz, wait, clock)
+        self._pace = Pace(rate_hz, sleep, clock)
         self._index = 0
 
-    def grab(self) -> Frame | None:
-        """The next frame when it is due; None when the replay is over or the station is to stop."""
-        if not self._pace.next():
+    def grab(self, timeout_s: float) -> Frame | None:
+        """The next frame when it is due; None where that is later. Raises SourceEnded when the replay is over."""
+        if not self._pace.next(timeout_s):
             return None
         captured_ns, begin = time.time_ns(), self._clock()
         raw = self._following()
         if raw is None:
-            return None
+            raise SourceEnded
         pixels, trouble = None, None
         try:
             pixels = as_picture(raw, self._config.path)
@@ -57,12 +61,6 @@ class VideoReplay:
     def close(self) -> None:
         """Close the file."""
         self._video.release()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     def _following(self) -> npt.NDArray[Any] | None:
         """The next frame as OpenCV has it, from the start again where that was asked for."""

@@ -6,12 +6,14 @@ import cv2
 import numpy as np
 import pytest
 
-from edge_runtime.cameras import Camera, Frame, open_camera
+from edge_runtime.cameras import Camera, Frame, SourceEnded, open_camera
+from edge_runtime.cameras.config import FolderCamera, VideoCamera
 from edge_runtime.cameras.folder import FolderReplay
 from edge_runtime.cameras.video import VideoReplay
 from edge_runtime.errors import CameraError
 from edge_runtime.picture import Image
-from edge_runtime.station import FolderCamera, VideoCamera
+
+PATIENT_S = 10.0
 
 
 def shown(frame: Frame | None) -> Image:
@@ -22,8 +24,11 @@ def shown(frame: Frame | None) -> Image:
 
 
 def names(camera: Camera, count: int) -> list[str | None]:
-    frames = [camera.grab() for _ in range(count)]
-    return [frame.name if frame else None for frame in frames]
+    return [frame.name if frame else None for frame in grabbed(camera, count)]
+
+
+def grabbed(camera: Camera, count: int) -> list[Frame | None]:
+    return [camera.grab(PATIENT_S) for _ in range(count)]
 
 
 class Time:
@@ -31,14 +36,12 @@ class Time:
 
     def __init__(self) -> None:
         self.now = 100.0
-        self.stopped = False
 
     def clock(self) -> float:
         return self.now
 
-    def wait(self, seconds: float) -> bool:
+    def sleep(self, seconds: float) -> None:
         self.now += seconds
-        return self.stopped
 
 
 def write(folder: Path, name: str, value: int) -> None:
@@ -47,18 +50,20 @@ def write(folder: Path, name: str, value: int) -> None:
 
 def replay(folder: Path, time: Time, *, repeat: bool = False) -> FolderReplay:
     config = FolderCamera(kind="folder", path=folder, rate_hz=4.0, repeat=repeat)
-    return FolderReplay(config, time.wait, time.clock)
+    return FolderReplay(config, time.sleep, time.clock)
 
 
 def test_pictures_come_by_name_and_then_the_replay_ends(tmp_path: Path) -> None:
     for value, name in enumerate(["b.png", "a.png", "c.bmp"]):
         write(tmp_path, name, value)
     (tmp_path / "notes.txt").write_text("no picture")
-    with replay(tmp_path, Time()) as camera:
-        frames = [camera.grab() for _ in range(4)]
-    assert [frame and frame.name for frame in frames] == ["a.png", "b.png", "c.bmp", None]
-    assert [int(shown(frame)[0, 0, 0]) for frame in frames[:3]] == [1, 0, 2]
-    assert [frame and frame.sequence for frame in frames[:3]] == [1, 2, 3]
+    camera = replay(tmp_path, Time())
+    frames = grabbed(camera, 3)
+    with pytest.raises(SourceEnded):
+        camera.grab(PATIENT_S)
+    assert [frame and frame.name for frame in frames] == ["a.png", "b.png", "c.bmp"]
+    assert [int(shown(frame)[0, 0, 0]) for frame in frames] == [1, 0, 2]
+    assert [frame and frame.sequence for frame in frames] == [1, 2, 3]
 
 
 def test_pacing_does_not_drift_however_long_the_work_takes(tmp_path: Path) -> None:
@@ -67,7 +72,8 @@ def test_pacing_does_not_drift_however_long_the_work_takes(tmp_path: Path) -> No
     time = Time()
     due: list[float] = []
     camera = replay(tmp_path, time)
-    while camera.grab():
+    for _ in range(8):
+        assert camera.grab(PATIENT_S)
         due.append(time.now - 100.0)
         time.now += 0.1 + 0.07 * (len(due) % 2)
     assert due == pytest.approx([n / 4 for n in range(8)])
@@ -78,7 +84,7 @@ def test_who_was_late_catches_up_and_misses_no_picture(tmp_path: Path) -> None:
         write(tmp_path, f"{number}.png", number)
     time = Time()
     camera = replay(tmp_path, time)
-    camera.grab()
+    camera.grab(PATIENT_S)
     time.now += 10
     assert names(camera, 3) == ["1.png", "2.png", "3.png"]
     assert time.now == 110.0
@@ -88,9 +94,9 @@ def test_a_picture_is_read_when_it_is_due_and_not_before(tmp_path: Path) -> None
     write(tmp_path, "a.png", 1)
     write(tmp_path, "b.png", 2)
     camera = replay(tmp_path, Time())
-    camera.grab()
+    camera.grab(PATIENT_S)
     write(tmp_path, "b.png", 77)
-    assert shown(camera.grab())[0, 0, 0] == 77
+    assert shown(camera.grab(PATIENT_S))[0, 0, 0] == 77
 
 
 def test_a_damaged_or_vanished_picture_is_a_frame_that_says_why(tmp_path: Path) -> None:
@@ -99,7 +105,7 @@ def test_a_damaged_or_vanished_picture_is_a_frame_that_says_why(tmp_path: Path) 
     camera = replay(tmp_path, Time())
     (tmp_path / "a.png").write_bytes((tmp_path / "a.png").read_bytes()[:-20])
     (tmp_path / "b.png").unlink()
-    first, second, third = (camera.grab() for _ in range(3))
+    first, second, third = grabbed(camera, 3)
     assert first is not None
     assert first.pixels is None
     assert "a.png: is cut short" in str(first.trouble)
@@ -114,16 +120,21 @@ def test_a_damaged_or_vanished_picture_is_a_frame_that_says_why(tmp_path: Path) 
 def test_a_replay_that_repeats_starts_over_with_what_is_there_then(tmp_path: Path) -> None:
     write(tmp_path, "a.png", 1)
     camera = replay(tmp_path, Time(), repeat=True)
-    camera.grab()
+    camera.grab(PATIENT_S)
     write(tmp_path, "b.png", 2)
     assert names(camera, 3) == ["a.png", "b.png", "a.png"]
 
 
-def test_a_station_that_is_told_to_stop_gets_no_more_frames(tmp_path: Path) -> None:
+def test_a_picture_that_is_due_later_than_one_waits_is_not_lost(tmp_path: Path) -> None:
     write(tmp_path, "a.png", 1)
+    write(tmp_path, "b.png", 2)
     time = Time()
-    time.stopped = True
-    assert replay(tmp_path, time).grab() is None
+    camera = replay(tmp_path, time)
+    assert names(camera, 1) == ["a.png"]
+    assert camera.grab(0.1) is None
+    assert camera.grab(0.1) is None
+    assert names(camera, 1) == ["b.png"]
+    assert time.now == pytest.approx(100.25)
 
 
 def test_a_missing_folder_says_what_to_set(tmp_path: Path) -> None:
@@ -148,23 +159,23 @@ def video(tmp_path: Path) -> Path:
 
 def test_a_videos_frames_come_in_order_at_its_own_rate(video: Path) -> None:
     time = Time()
-    with VideoReplay(VideoCamera(kind="video", path=video), time.wait, time.clock) as camera:
-        frames = [camera.grab() for _ in range(3)]
-        assert time.now == pytest.approx(100.2)
-        assert camera.grab() is None
+    camera = VideoReplay(VideoCamera(kind="video", path=video), time.sleep, time.clock)
+    frames = grabbed(camera, 3)
+    assert time.now == pytest.approx(100.2)
+    with pytest.raises(SourceEnded):
+        camera.grab(PATIENT_S)
     assert [frame and frame.name for frame in frames] == ["line.avi#1", "line.avi#2", "line.avi#3"]
     assert [float(shown(frame).mean()) for frame in frames] == pytest.approx([40, 120, 200], abs=3)
 
 
 def test_a_video_may_repeat(video: Path) -> None:
-    with open_camera(VideoCamera(kind="video", path=video, repeat=True, rate_hz=1000.0), Time().wait) as camera:
-        seen = names(camera, 5)
-    assert seen == ["line.avi#1", "line.avi#2", "line.avi#3", "line.avi#1", "line.avi#2"]
+    camera = open_camera(VideoCamera(kind="video", path=video, repeat=True, rate_hz=1000.0))
+    assert names(camera, 5) == ["line.avi#1", "line.avi#2", "line.avi#3", "line.avi#1", "line.avi#2"]
 
 
 def test_a_missing_video_and_one_that_is_none_say_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(CameraError, match="is not there; set path"):
-        open_camera(VideoCamera(kind="video", path=tmp_path / "no.mp4"), Time().wait)
+        open_camera(VideoCamera(kind="video", path=tmp_path / "no.mp4"))
     (tmp_path / "no.mp4").write_bytes(b"no video" * 100)
     with pytest.raises(CameraError, match="is no video that can be decoded"):
-        open_camera(VideoCamera(kind="video", path=tmp_path / "no.mp4"), Time().wait)
+        open_camera(VideoCamera(kind="video", path=tmp_path / "no.mp4"))

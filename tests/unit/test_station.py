@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from edge_runtime.bundle import Bundle
+from edge_runtime.cameras.config import FolderCamera, VideoCamera
 from edge_runtime.errors import StationError
-from edge_runtime.station import FolderCamera, Station, VideoCamera
+from edge_runtime.station import Station
 from edge_runtime.verdict import Thresholds
 
 GOOD = """\
