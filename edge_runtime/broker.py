@@ -8,9 +8,12 @@ import hashlib
 import json
 import logging
 import math
+import random
 import sys
 import threading
+from collections import deque
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Self
 
@@ -23,9 +26,9 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 from uuid_utils import uuid7
 
 from edge_runtime.access import secure
-from edge_runtime.commands import Command
+from edge_runtime.commands import Command, Order
 from edge_runtime.errors import BrokerError, KenpinError
-from edge_runtime.events import Events
+from edge_runtime.letters import Letter, Letters
 from edge_runtime.outbox import Outbox
 from edge_runtime.publisher import Publisher
 from edge_runtime.station import Station
@@ -43,11 +46,28 @@ MAX_PACKET_BYTES = 64 * 1024
 """A command is a few hundred bytes; the broker keeps larger ones away from us."""
 WITH_WILL = "Disconnect with will message"
 """MQTT 5's reason code 0x04."""
+TAKEN_OVER = "Session taken over"
+"""MQTT 5's reason code 0x8E, as paho names it."""
 FAREWELL_S = 2.0
 """How long the last status may take."""
+SESSION_S = 60
+"""How long the broker keeps commands for a station that is away: long enough for a restart to answer who has asked, and
+short enough that none is obeyed which everybody has forgotten."""
+UNANSWERED = 20
+"""Commands that the broker may have sent us and we not acknowledged."""
 
 Facts = Callable[[], dict[str, Any]]
-"""What a status says beyond the state: bundle, recipe."""
+"""What a status says: the state, and beyond it bundle and recipe."""
+
+
+@dataclass(slots=True)
+class _Received:
+    """A command as paho knows it, to be acknowledged when its answer is with the broker, in the order of arrival."""
+
+    message: int
+    qos: int
+    connection: int
+    settled: bool = False
 
 
 class Broker:
@@ -57,31 +77,46 @@ class Broker:
     so. paho's own thread runs the callbacks and the commands.
     """
 
-    def __init__(self, station: Station, outbox: Outbox, commands: Mapping[str, Command], facts: Facts) -> None:
-        """Raises KeyFileError where a file that [mqtt] names cannot be used."""
-        self._station, self._outbox, self._commands, self._facts = station, outbox, commands, facts
+    def __init__(self, station: Station, outbox: Outbox, facts: Facts) -> None:
+        """`facts`: what the status says now. Raises KeyFileError where a file that [mqtt] names cannot be used."""
+        self._station, self._outbox, self._facts = station, outbox, facts
+        self._commands: Mapping[str, Command] = {}
         self._connected = False
+        self._connection = 0
         self._complained = False
         # Unlike names joined by "-", a digest is no other station's; unlike a topic, every broker takes it for an id.
         who = f"kenpin-{hashlib.sha256(self._topic('').encode()).hexdigest()[:16]}"
-        self._client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id=who, protocol=mqtt.MQTTv5)
+        self._client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id=who, protocol=mqtt.MQTTv5, manual_ack=True)
         secure(self._client, station.mqtt)
-        self._client.reconnect_delay_set(*RECONNECT_S)
+        jitter = 1 + random.random()  # noqa: S311  # a plant's stations shall not all come back in the same moment
+        low, high = (jitter * seconds for seconds in RECONNECT_S)
+        self._client.reconnect_delay_set(low, high)  # type: ignore[arg-type]  # fractions will do
         self._client.on_connect = self._on_connect
         self._client.on_connect_fail = self._on_connect_fail
         self._client.on_disconnect = self._on_disconnect
         self._client.on_message = self._on_message
         self._client.on_publish = self._on_publish
         will = _json(PacketTypes.WILLMESSAGE)
-        self._client.will_set(self._topic("status"), self._status("offline"), qos=1, retain=True, properties=will)
+        self._client.will_set(
+            self._topic("status"), self._status({"state": "offline"}), qos=1, retain=True, properties=will
+        )
         self._stating = threading.Lock()  # of two statuses the one with the newer facts is sent last, and so retained
         self._publisher = Publisher(outbox, self._publish_verdict)
-        self._events = Events(self._publish_event)
+        self._events = Letters(self._publish_letter)
+        self._answers = Letters(self._publish_letter)
+        self._received: deque[_Received] = deque()  # at most UNANSWERED of them
+        self._settling = threading.Lock()
+
+    def obey(self, commands: Mapping[str, Command]) -> None:
+        """Which commands there are, by name. To be said before the connection begins."""
+        self._commands = commands
 
     def __enter__(self) -> Self:
-        limits = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]  # paho leaves it so
-        limits.MaximumPacketSize = MAX_PACKET_BYTES
-        self._client.connect_async(self._host, self._port, KEEPALIVE_S, clean_start=True, properties=limits)
+        wishes = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]  # paho leaves it so
+        wishes.MaximumPacketSize = MAX_PACKET_BYTES
+        wishes.ReceiveMaximum = UNANSWERED
+        wishes.SessionExpiryInterval = SESSION_S
+        self._client.connect_async(self._host, self._port, KEEPALIVE_S, clean_start=False, properties=wishes)
         self._publisher.start()
         self._client.loop_start()
         return self
@@ -92,7 +127,7 @@ class Broker:
         faulty = kind is not None and not issubclass(kind, BrokerError)
         if self._connected and not faulty:
             try:
-                self._send_status("stopped").wait_for_publish(FAREWELL_S)
+                self._send_status({"state": "stopped"}).wait_for_publish(FAREWELL_S)
             except (RuntimeError, ValueError) as error:  # paho's words for: the connection ended meanwhile
                 log.warning("the last status was not sent (%s)", error)
         self._client.disconnect(ReasonCode(PacketTypes.DISCONNECT, WITH_WILL) if faulty else None)
@@ -106,9 +141,13 @@ class Broker:
         """Publish an event, now or when the broker is there, and the status again. Facts that are None are left out."""
         told = {"kind": kind} | {name: fact for name, fact in facts.items() if fact is not None}
         head = {"schema": EVENT_SCHEMA, "id": str(uuid7()), **self._who(), "at": _now()}
-        self._events.tell(json.dumps(head | told).encode())
+        self._events.send(Letter(self._topic("event"), json.dumps(head | told).encode()))
+        self.say()
+
+    def say(self) -> None:
+        """Publish the status as it is now."""
         if self._connected:  # else it is sent with the connection
-            self._send_status("inspecting")
+            self._send_status()
 
     def drain(self, patience_s: float, enough: Callable[[], bool] = lambda: False, within_s: float = math.inf) -> int:
         """As the publisher's: wait until all verdicts are delivered, within bounds; how many still wait."""
@@ -128,23 +167,27 @@ class Broker:
         at = self._station
         return {"site": at.site, "line": at.line, "station": at.station}
 
-    def _status(self, state: str) -> bytes:
-        status: dict[str, Any] = {"schema": STATUS_SCHEMA, "state": state, **self._who()}
-        if state != "offline":  # the will is written at the start: what it said of then would be out of date
+    def _status(self, other: dict[str, Any]) -> bytes:
+        """What is retained. `other` has the state where that is not the one of now."""
+        status: dict[str, Any] = {"schema": STATUS_SCHEMA, **self._who()}
+        if other.get("state") != "offline":  # the will is written at the start: what it said would be out of date
             status |= {"at": _now(), **self._facts()}
-        return json.dumps(status).encode()
+        return json.dumps(status | other).encode()
 
-    def _send_status(self, state: str) -> mqtt.MQTTMessageInfo:
+    def _send_status(self, other: dict[str, Any] | None = None) -> mqtt.MQTTMessageInfo:
         properties = _json(PacketTypes.PUBLISH)
         with self._stating:
-            status = self._status(state)
+            status = self._status(other or {})
             return self._client.publish(self._topic("status"), status, 1, retain=True, properties=properties)
 
     def _publish_verdict(self, payload: bytes) -> int:
         return self._client.publish(self._topic("verdict"), payload, 1, properties=_json(PacketTypes.PUBLISH)).mid
 
-    def _publish_event(self, payload: bytes) -> int:
-        return self._client.publish(self._topic("event"), payload, 1, properties=_json(PacketTypes.PUBLISH)).mid
+    def _publish_letter(self, letter: Letter) -> int:
+        properties = _json(PacketTypes.PUBLISH)
+        if letter.correlation is not None:
+            properties.CorrelationData = letter.correlation
+        return self._client.publish(letter.topic, letter.payload, 1, properties=properties).mid
 
     # paho's callbacks, all in its thread. An exception would end that thread, so commands catch theirs.
 
@@ -154,12 +197,17 @@ class Broker:
         if reason.is_failure:
             self._complain(f"refuses the station ({reason})")
             return
-        self._connected, self._complained = True, False
+        self._complained = False
+        with self._settling:
+            self._connection += 1
+            self._received.clear()  # the broker sends them again
         self._publisher.connected(getattr(found, "ReceiveMaximum", 65535), client.drop_out_messages)
+        self._connected = True
         fresh = SubscribeOptions(qos=1, retainHandling=SubscribeOptions.RETAIN_DO_NOT_SEND)  # no command twice
         client.subscribe(self._topic("cmd/+"), options=fresh)
-        self._send_status("inspecting")
+        self._send_status()
         self._events.connected()
+        self._answers.connected()
         log.info("broker %s:%d: connected", self._host, self._port)
 
     def _on_connect_fail(self, _client: mqtt.Client, _data: Any) -> None:
@@ -169,41 +217,61 @@ class Broker:
         self._connected = False
         self._publisher.disconnected()
         self._events.disconnected()
+        self._answers.disconnected()
         if reason.is_failure:
-            self._complain(f"closed the connection ({reason})")
+            twice = "; another client has this station's names" if str(reason) == TAKEN_OVER else ""
+            self._complain(f"closed the connection ({reason}{twice})")
 
     def _on_publish(self, _client: mqtt.Client, _data: Any, message: int, reason: ReasonCode, _found: Any) -> None:
         self._publisher.acknowledged(message, str(reason) if reason.is_failure else None)
         self._events.acknowledged(message)
+        self._answers.acknowledged(message)
 
-    def _on_message(self, client: mqtt.Client, _data: Any, message: mqtt.MQTTMessage) -> None:
+    def _on_message(self, _client: mqtt.Client, _data: Any, message: mqtt.MQTTMessage) -> None:
         name = message.topic.removeprefix(self._topic("cmd/"))
-        answer = self._obey(name, bytes(message.payload))
+        received = _Received(message.mid, message.qos, self._connection)
+        if message.qos > 0:
+            self._received.append(received)
         reply_to = getattr(message.properties, "ResponseTopic", None)
-        if reply_to is None:
-            return
-        properties = _json(PacketTypes.PUBLISH)
-        if (correlation := getattr(message.properties, "CorrelationData", None)) is not None:
-            properties.CorrelationData = correlation
-        try:
-            client.publish(reply_to, json.dumps(answer), 1, properties=properties)
-        except ValueError as error:  # a response topic with wildcards
-            log.warning("cmd/%s: cannot be answered on %r (%s)", name, reply_to, error)
+        correlation = getattr(message.properties, "CorrelationData", None)
 
-    def _obey(self, name: str, payload: bytes) -> dict[str, Any]:
-        """Run a command; its answer, whatever happens."""
+        def answer(payload: bytes) -> None:
+            if reply_to is None:
+                self._settle(received)
+            elif any(wild in reply_to for wild in "+#"):
+                log.warning("cmd/%s: cannot be answered on %r, which has wildcards", name, reply_to)
+                self._settle(received)
+            else:
+                self._answers.send(Letter(reply_to, payload, correlation, lambda: self._settle(received)))
+
+        facts = self._obey(name, Order(bytes(message.payload), correlation, reply_to, answer))
+        if facts is not None:
+            answer(json.dumps(facts).encode())
+
+    def _settle(self, received: _Received) -> None:
+        """Acknowledge a command that is done with, and those behind it that are: MQTT wants the order of arrival."""
+        with self._settling:
+            received.settled = True
+            while self._received and self._received[0].settled:
+                first = self._received.popleft()
+                self._client.ack(first.message, first.qos)
+
+    def _obey(self, name: str, order: Order) -> dict[str, Any] | None:
+        """Run a command; its answer, whatever happens. None: it answers later."""
         try:
             if name not in self._commands:
                 return {"ok": False, "error": f"unknown command {name!r}; known: {', '.join(self._commands)}"}
-            answer = {"ok": True, **self._commands[name](payload)}
-            self._send_status("inspecting")
+            facts = self._commands[name](order)
+            if facts is None:
+                return None
+            self.say()
         except KenpinError as error:
             log.warning("cmd/%s: refused: %s", name, error)
             return {"ok": False, "error": str(error)}
         except Exception as error:  # a command's fault must end neither paho's thread nor in silence
             log.exception("cmd/%s: failed", name)
             return {"ok": False, "error": f"fault at the station: {error}"}
-        return answer
+        return {"ok": True, **facts}
 
     @property
     def _host(self) -> str:

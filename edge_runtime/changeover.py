@@ -9,11 +9,11 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import chain, repeat
-from typing import Protocol
 
 from edge_runtime.bundle import Bundle, load_bundle
 from edge_runtime.engine import about
 from edge_runtime.errors import BundleError, KenpinError, StoreError
+from edge_runtime.events import Tell
 from edge_runtime.inspector import Inspector
 from edge_runtime.recipe import Recipe
 from edge_runtime.station import Station
@@ -27,13 +27,6 @@ POLL_S = 0.5
 STOP_S = 1.0
 """How long stopping waits for a bundle that is just proving itself, or an engine that compiles: the end of the process
 ends that, too."""
-
-
-class Tell(Protocol):
-    """How an event becomes known."""
-
-    def __call__(self, kind: str, **facts: object) -> None:
-        """Publish an event of this kind with its facts, and the status again."""
 
 
 def first_bundle(station: Station, store: Store) -> tuple[Bundle, Choice | None]:

@@ -14,6 +14,7 @@ KenpinError
 ├── StationError     a STATION.toml with mistakes, all of them
 ├── CameraError      a camera that cannot be used
 │   └── CameraLost   one that does not answer, which may come back by itself
+├── TriggerError     an inspection that cannot be asked for
 ├── RecipeError      a label or region that a recipe cannot take
 ├── OutboxError      verdicts cannot be kept on disk
 └── BrokerError      the MQTT broker cannot be reached or refuses
@@ -109,6 +110,10 @@ class CameraError(_FileError):
 
 class CameraLost(CameraError):  # noqa: N818  # what happened, as people say it
     """A camera that does not answer, or not any more: unplugged, without power, or its network is cut."""
+
+
+class TriggerError(KenpinError):
+    """An inspection that cannot be asked for, here or now."""
 
 
 class RecipeError(KenpinError):

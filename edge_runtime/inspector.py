@@ -36,8 +36,8 @@ class Inspector:
     line: str = "-"
     station: str = "-"
 
-    def inspect(self, frame: Frame, labels: Mapping[str, str], trigger: str) -> Verdict:
-        """The verdict of `frame`, when `labels` (region → part label) are expected.
+    def inspect(self, frame: Frame, labels: Mapping[str, str], trigger: str, request: str | None = None) -> Verdict:
+        """The verdict of `frame`, when `labels` (region → part label) are expected. `request`: who asked for it.
 
         Never raises for what is in the picture or in the engine: doubt and faults are verdicts, too. `seq` and `prev`
         are the outbox's to give.
@@ -53,6 +53,7 @@ class Inspector:
             seq=0,
             captured_at=utc(frame.captured_ns),
             trigger=trigger,
+            request=request,
             verdict=worst([region.verdict for region in regions]),
             bundle=self.bundle.ref,
             thresholds=self.limits,

@@ -47,7 +47,9 @@ class Recipe:
         self._mutex = threading.Lock()
         labels = dict(expected)
         self._commanded: dict[str, str] = {}
-        self._before: deque[tuple[int, Mapping[str, str]]] = deque(maxlen=CHANGES)  # until when, and what; oldest first
+        self._before: deque[tuple[float, Mapping[str, str]]] = deque(
+            maxlen=CHANGES
+        )  # until when, and what; oldest first
         for region, label in _kept(self.path).items():
             if region not in labels:
                 log.warning("%s: region %s is no longer in the station file; left out", self.path, region)
@@ -67,11 +69,11 @@ class Recipe:
         with self._mutex:
             return self._labels
 
-    def labels_at(self, captured_ns: int) -> Mapping[str, str]:
-        """What was expected when a picture was taken (Unix time, ns): a later change is not for that picture."""
+    def labels_at(self, taken: float) -> Mapping[str, str]:
+        """What was expected when a picture was taken (`time.monotonic()`): a later change is not for that picture."""
         with self._mutex:
-            for until_ns, labels in self._before:
-                if captured_ns < until_ns:
+            for until, labels in self._before:
+                if taken < until:
                     return labels
             return self._labels
 
@@ -97,7 +99,7 @@ class Recipe:
             except OSError as error:
                 raise RecipeError(f"{self.path}: cannot be written ({error.strerror}); the old label stays") from error
             self._commanded = commanded
-            self._before.append((time.time_ns(), self._labels))
+            self._before.append((time.monotonic(), self._labels))
             self._labels = MappingProxyType({**self._labels, region: label})
             return change
 

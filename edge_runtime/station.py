@@ -25,6 +25,7 @@ from edge_runtime.errors import StationError
 from edge_runtime.mistakes import explain
 from edge_runtime.table import Count, Extent, LocalPath, Table
 from edge_runtime.toml_file import TomlFile, by_line
+from edge_runtime.triggers.config import CameraTrigger, TriggerConfig
 from edge_runtime.verdict import Thresholds
 
 
@@ -156,6 +157,7 @@ class Station(Table):
     )
     data: LocalPath = Field(description='a folder of this station\'s own, as data = "state"')
     camera: CameraConfig = Field(description='a table with kind = "..."')
+    trigger: TriggerConfig = Field(default=CameraTrigger(), description='a table with kind = "..."')
     region: dict[Annotated[str, Field(min_length=1, max_length=64)], Region] = Field(
         min_length=1, description='one or more tables like [region.J4] with expected = "..."'
     )

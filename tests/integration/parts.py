@@ -128,17 +128,21 @@ class Subscriber:
 
     def request(self, topic: str, payload: bytes, correlation: bytes) -> Message:
         """Send a command with a response topic and wait for its answer."""
-        properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]  # paho leaves it so
-        properties.ResponseTopic = "answers/test"
-        properties.CorrelationData = correlation
         before = len(self.messages)
-        self.client.publish(topic, payload, 1, properties=properties)
+        self.ask(topic, payload, correlation)
 
         def answers() -> list[Message]:
             return [message for message in self.messages[before:] if message.topic == "answers/test"]
 
         wait_until(answers, f"{topic} is answered")
         return answers()[0]
+
+    def ask(self, topic: str, payload: bytes, correlation: bytes) -> None:
+        """Send a command whose answer goes to `answers/test`."""
+        properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]  # paho leaves it so
+        properties.ResponseTopic = "answers/test"
+        properties.CorrelationData = correlation
+        self.client.publish(topic, payload, 1, properties=properties)
 
     def close(self) -> None:
         self.client.disconnect()
@@ -149,7 +153,7 @@ class Subscriber:
 class Line:
     """A station's folder with its file, pictures and bundle, and the daemon that runs there.
 
-    `access`: further lines of [mqtt].
+    `access`: further lines of [mqtt]. `trigger`: its table, where the pictures are not the triggers.
     """
 
     folder: Path
@@ -160,6 +164,7 @@ class Line:
     expected: str = "solid-circle"
     trusted_key: Path | None = None
     access: str = ""
+    trigger: str = ""
     _process: subprocess.Popen[str] | None = None
 
     @property
@@ -180,6 +185,7 @@ class Line:
             f'[camera]\nkind = "folder"\npath = "pictures"\nrate_hz = {self.rate_hz}\n'
             f"repeat = {str(self.repeat).lower()}\n"
             f'[region.J4]\nexpected = "{self.expected}"\n'
+            f"{self.trigger}\n"
             f'[mqtt]\nhost = "127.0.0.1"\nport = {self.port}\n{self.access}'
         )
         command = [sys.executable, "-m", "edge_runtime", "run", str(self.folder / "station.toml")]

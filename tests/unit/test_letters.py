@@ -1,10 +1,10 @@
-"""Events: told in order, one in flight, told again until the broker has them, bounded while it is away."""
+"""Letters: sent in order, one in flight, sent again until the broker has them, bounded while it is away."""
 
 import threading
 
 import pytest
 
-from edge_runtime.events import WAITING, Events
+from edge_runtime.letters import WAITING, Letter, Letters
 
 
 class Wire:
@@ -12,72 +12,72 @@ class Wire:
 
     def __init__(self, *, at_once: bool = False) -> None:
         self.sent: list[bytes] = []
-        self.events = Events(self.publish)
+        self.letters = Letters(self.publish)
         self._at_once = at_once
 
-    def publish(self, payload: bytes) -> int:
-        self.sent.append(payload)
+    def publish(self, letter: Letter) -> int:
+        self.sent.append(letter.payload)
         if self._at_once:
-            self.events.acknowledged(len(self.sent))
+            self.letters.acknowledged(len(self.sent))
         return len(self.sent)
 
     def acknowledge(self) -> None:
         """Acknowledge what was published last."""
-        self.events.acknowledged(len(self.sent))
+        self.letters.acknowledged(len(self.sent))
 
 
 def test_an_event_is_told_at_once_where_the_broker_is_there() -> None:
     wire = Wire()
-    wire.events.connected()
-    wire.events.tell(b"a")
+    wire.letters.connected()
+    wire.letters.send(Letter("event", b"a"))
     assert wire.sent == [b"a"]
 
 
 def test_events_wait_for_the_broker_and_go_out_in_order() -> None:
     wire = Wire(at_once=True)
-    wire.events.tell(b"a")
-    wire.events.tell(b"b")
+    wire.letters.send(Letter("event", b"a"))
+    wire.letters.send(Letter("event", b"b"))
     assert wire.sent == []
-    wire.events.connected()
+    wire.letters.connected()
     assert wire.sent == [b"a", b"b"]
 
 
 def test_one_is_in_flight_and_the_next_follows_when_it_is_acknowledged() -> None:
     wire = Wire()
     for payload in (b"a", b"b", b"c"):
-        wire.events.tell(payload)
-    wire.events.connected()
+        wire.letters.send(Letter("event", payload))
+    wire.letters.connected()
     assert wire.sent == [b"a"]
-    wire.events.acknowledged(7)  # a verdict's
+    wire.letters.acknowledged(7)  # a verdict's
     assert wire.sent == [b"a"]
     wire.acknowledge()
     assert wire.sent == [b"a", b"b"]
     wire.acknowledge()
     wire.acknowledge()
-    wire.events.tell(b"d")
+    wire.letters.send(Letter("event", b"d"))
     assert wire.sent == [b"a", b"b", b"c", b"d"]
 
 
 def test_an_acknowledgement_that_comes_before_the_message_id_counts() -> None:
     wire = Wire(at_once=True)
-    wire.events.connected()
+    wire.letters.connected()
     for number in range(3):
-        wire.events.tell(str(number).encode())
-    wire.events.disconnected()
-    wire.events.connected()
+        wire.letters.send(Letter("event", str(number).encode()))
+    wire.letters.disconnected()
+    wire.letters.connected()
     assert wire.sent == [b"0", b"1", b"2"], "told again although it was acknowledged, or never told"
 
 
 def test_what_was_not_acknowledged_is_told_again_and_what_was_is_not() -> None:
     wire = Wire()
-    wire.events.connected()
-    wire.events.tell(b"a")
+    wire.letters.connected()
+    wire.letters.send(Letter("event", b"a"))
     wire.acknowledge()
-    wire.events.tell(b"b")
-    wire.events.disconnected()
-    wire.events.tell(b"c")
+    wire.letters.send(Letter("event", b"b"))
+    wire.letters.disconnected()
+    wire.letters.send(Letter("event", b"c"))
     assert wire.sent == [b"a", b"b"]
-    wire.events.connected()
+    wire.letters.connected()
     wire.acknowledge()
     assert wire.sent == [b"a", b"b", b"b", b"c"]
 
@@ -85,8 +85,8 @@ def test_what_was_not_acknowledged_is_told_again_and_what_was_is_not() -> None:
 def test_of_too_many_the_oldest_give_way() -> None:
     wire = Wire(at_once=True)
     for number in range(WAITING + 5):
-        wire.events.tell(str(number).encode())
-    wire.events.connected()
+        wire.letters.send(Letter("event", str(number).encode()))
+    wire.letters.connected()
     assert wire.sent == [str(number).encode() for number in range(5, WAITING + 5)]
 
 
@@ -95,21 +95,21 @@ def test_a_callback_with_pahos_lock_does_not_wait_for_a_thread_that_wants_it(new
     pahos, publishing = threading.RLock(), threading.Event()
     sent: list[bytes] = []
 
-    def publish(payload: bytes) -> int:
+    def publish(letter: Letter) -> int:
         publishing.set()
         with pahos:
-            sent.append(payload)
+            sent.append(letter.payload)
         return len(sent)
 
-    events = Events(publish)
-    events.connected()
-    teller = threading.Thread(target=events.tell, args=(b"a",), daemon=True)
+    letters = Letters(publish)
+    letters.connected()
+    teller = threading.Thread(target=letters.send, args=(Letter("event", b"a"),), daemon=True)
 
     def callback() -> None:
         with pahos:
             teller.start()
             assert publishing.wait(30)
-            events.disconnected() if news == "disconnected" else events.acknowledged(9)
+            letters.disconnected() if news == "disconnected" else letters.acknowledged(9)
 
     pahos_thread = threading.Thread(target=callback, daemon=True)
     pahos_thread.start()
@@ -117,7 +117,7 @@ def test_a_callback_with_pahos_lock_does_not_wait_for_a_thread_that_wants_it(new
         thread.join(10)
         assert not thread.is_alive(), "both wait for each other"
     assert sent == [b"a"]
-    events.connected()
+    letters.connected()
     assert sent == [b"a"] * 2, "what was not acknowledged is told again"
 
 
@@ -125,24 +125,24 @@ def test_no_event_is_lost_or_told_twice_whichever_thread_comes_first() -> None:
     acknowledger_has = threading.Semaphore(0)
     sent: list[bytes] = []
 
-    def publish(payload: bytes) -> int:
-        sent.append(payload)
+    def publish(letter: Letter) -> int:
+        sent.append(letter.payload)
         acknowledger_has.release()
         return len(sent)
 
-    events = Events(publish)
-    events.connected()
+    letters = Letters(publish)
+    letters.connected()
     payloads = [str(number).encode() for number in range(WAITING)]
 
     def acknowledge() -> None:
         for message in range(1, len(payloads) + 1):
             assert acknowledger_has.acquire(timeout=10)
-            events.acknowledged(message)
+            letters.acknowledged(message)
 
     acknowledger = threading.Thread(target=acknowledge, daemon=True)
     acknowledger.start()
     for payload in payloads:
-        events.tell(payload)
+        letters.send(Letter("event", payload))
     acknowledger.join(30)
     assert not acknowledger.is_alive(), f"{len(sent)} of {len(payloads)} were sent"
     assert sent == payloads

@@ -1,0 +1,93 @@
+"""What a station says beside its verdicts: events, and answers to who has asked.
+
+Verdicts are the record and wait on the disk. What is said here is for people, logs and robots that wait: so it waits in
+memory, a bounded number of it, and a restart forgets what was not sent. (An answer that was not sent is asked for
+again: see `requests.py`.)
+"""
+
+import threading
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+WAITING = 100
+"""More than a person would read through; the oldest give way."""
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """What is said, and where. `correlation`: whose question it answers. `settled`: called once the broker has it."""
+
+    topic: str
+    payload: bytes
+    correlation: bytes | None = None
+    settled: Callable[[], None] | None = None
+
+
+class Letters:
+    """Sends letters in order, one in flight, again where a connection ended before the broker acknowledged them.
+
+    One in flight, because the broker bounds what may be, and the publisher leaves little of it to others.
+
+    `publish` sends a letter at QoS 1 and tells paho's message id. One object for all threads: each leaves what it has
+    to say in `_news`, and the one that finds nobody at it does what follows. So no method ever waits for another
+    thread, and all may be called with paho's locks held, also from within `publish`.
+    """
+
+    def __init__(self, publish: Callable[[Letter], int]) -> None:
+        self._publish = publish
+        self._news: deque[Callable[[], None]] = deque()
+        self._busy = threading.Lock()
+        # What follows belongs to the thread that holds `_busy`.
+        self._connected = False
+        self._waiting: deque[Letter] = deque(maxlen=WAITING)
+        self._next: Letter | None = None  # in flight, or to be sent as soon as that is possible
+        self._message: int | None = None  # paho's id while it is in flight
+
+    def send(self, letter: Letter) -> None:
+        """Send it now, or as soon as the broker is there and has those before it."""
+        self._news.append(partial(self._waiting.append, letter))
+        self._go_on()
+
+    def connected(self) -> None:
+        """A connection has begun, with nothing of the last one's: what is unacknowledged goes out again."""
+        self._news.append(partial(self._begin, connected=True))
+        self._go_on()
+
+    def disconnected(self) -> None:
+        """The connection has ended. Nothing is sent here."""
+        self._news.append(partial(self._begin, connected=False))
+
+    def acknowledged(self, message: int) -> None:
+        """The broker has answered a publish; a letter that it refuses would be refused again."""
+        self._news.append(partial(self._forget, message))
+        self._go_on()
+
+    def _go_on(self) -> None:
+        # Asked again after each release: what came in between found the lock held, and was left to us.
+        while self._news and self._busy.acquire(blocking=False):
+            try:
+                while self._news:
+                    self._news.popleft()()
+                self._send()
+            finally:
+                self._busy.release()
+
+    def _begin(self, *, connected: bool) -> None:
+        self._connected, self._message = connected, None
+
+    def _forget(self, message: int) -> None:
+        if message == self._message and self._next is not None:
+            settled = self._next.settled
+            self._next = self._message = None
+            if settled is not None:
+                settled()
+
+    def _send(self) -> None:
+        if not self._connected or self._message is not None:
+            return
+        if self._next is None and self._waiting:
+            self._next = self._waiting.popleft()
+        if self._next is not None:
+            self._message = self._publish(self._next)  # where its answer is here already, it waits in `_news`

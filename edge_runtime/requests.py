@@ -1,0 +1,58 @@
+"""Inspections asked for over MQTT: each gets one verdict and one answer, also where connection or process end between.
+
+The broker keeps a request until we have acknowledged it, which is when the broker has its answer. What it sends again
+meanwhile is known by its response topic and correlation data: a request that has its verdict gets the same again.
+"""
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from edge_runtime.commands import Order
+from edge_runtime.errors import TriggerError
+
+
+class InspectWish(BaseModel):
+    """`{}`: what cmd/inspect takes. An empty payload is the same."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class Requests:
+    """The requests that have no verdict yet. One object for all threads; its lock is held for no call but `ask`.
+
+    `ask`: makes a trigger of the request with this key; raises TriggerError. `remembered`: the verdict, as published,
+    that a request of this key got before; None where there is none.
+    """
+
+    def __init__(self, ask: Callable[[str, str | None], None], remembered: Callable[[str], bytes | None]) -> None:
+        self._ask, self._remembered = ask, remembered
+        self._mutex = threading.Lock()
+        self._open: dict[str, Order] = {}
+
+    def inspect(self, order: Order) -> dict[str, Any] | None:
+        """The command `inspect`: answered with the verdict when that is kept. Raises TriggerError."""
+        try:
+            InspectWish.model_validate_json(order.payload or b"{}")
+        except ValidationError as error:
+            raise TriggerError(f"expected an empty payload or {{}}, not {order.payload[:80]!r}") from error
+        with self._mutex:
+            if order.key in self._open:
+                self._open[order.key] = order  # sent again, over another connection: answered over that
+                return None
+            verdict = self._remembered(order.key)
+            if verdict is None:
+                self._ask(order.key, order.asked_by)
+                self._open[order.key] = order
+                return None
+        order.answer(verdict)
+        return None
+
+    def answer(self, key: str, verdict: bytes) -> None:
+        """Answer the request of this key: its verdict is kept."""
+        with self._mutex:
+            order = self._open.pop(key, None)
+        if order is not None:
+            order.answer(verdict)

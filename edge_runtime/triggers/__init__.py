@@ -1,0 +1,150 @@
+"""Triggers: which frame is judged, and why. Each gets exactly one verdict, in bounded time."""
+
+import threading
+import time
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from edge_runtime.cameras import Clock, Frame
+from edge_runtime.cameras.capture import Capture
+from edge_runtime.errors import TriggerError
+from edge_runtime.triggers.config import CameraTrigger, IntervalTrigger, TriggerConfig
+
+TICK_S = 0.1
+"""How often a deadline is looked at while nothing comes."""
+MOST_ASKED = 64
+"""Requests that may wait for their picture."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shot:
+    """One trigger and its picture, or the fact that it has none. `trigger`: as the verdict names it.
+
+    `key` and `asked_by`: of the request that asked, see `commands.Order`.
+    """
+
+    frame: Frame
+    trigger: str
+    key: str | None = None
+    asked_by: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """A trigger that waits for its picture: one taken at `since` or later, and here before `deadline`."""
+
+    since: float
+    deadline: float
+    trigger: str
+    key: str | None = None
+    asked_by: str | None = None
+
+    def shot(self, frame: Frame) -> Shot:
+        """With its picture."""
+        return Shot(frame, self.trigger, self.key, self.asked_by)
+
+
+class Triggers:
+    """The shots of a station, one after the other, until it is to stop or a replay is over. For one thread.
+
+    `wake` is set by who has something for it: the capture, and `ask`. `count`: how many triggers there were.
+    """
+
+    def __init__(
+        self,
+        config: TriggerConfig,
+        capture: Capture,
+        wake: threading.Event,
+        stop: threading.Event,
+        clock: Clock = time.monotonic,
+    ) -> None:
+        self._config, self._capture, self._wake, self._stop, self._clock = config, capture, wake, stop, clock
+        self._asked: deque[_Asked] = deque()
+        self._newest: Frame | None = None
+        self._trouble: str | None = None
+        self._due = clock()
+        self.count = 0
+
+    def ask(self, key: str, asked_by: str | None) -> None:
+        """Have a picture that is taken from now on judged for a request. For any thread.
+
+        Raises TriggerError where that cannot be; then it is no trigger.
+        """
+        if isinstance(self._config, CameraTrigger):
+            raise TriggerError('this station is triggered by its camera; set kind = "request" under [trigger]')
+        if len(self._asked) >= MOST_ASKED:
+            raise TriggerError(f"{MOST_ASKED} requests wait already; ask again when they are answered")
+        now = self._clock()
+        self._asked.append(_Asked(now, now + self._config.timeout_s, "mqtt", key, asked_by))
+        self._wake.set()
+
+    def __iter__(self) -> Iterator[Shot]:
+        while not self._stop.is_set():
+            self._wake.clear()
+            shot = self._next()
+            if shot is not None:
+                self.count += 1
+                yield shot
+            elif self._capture.ended and not self._asked:
+                return
+            else:
+                self._wake.wait(self._pause_s())
+        while self._asked:  # who has asked is answered, also by a station that stops
+            self.count += 1
+            yield self._without_picture(self._asked.popleft(), "the station was told to stop")
+
+    def _next(self) -> Shot | None:
+        """The next shot, where there is one now."""
+        if isinstance(self._config, CameraTrigger):
+            frame = self._capture.take()
+            return None if frame is None else Shot(frame, "camera")
+        self._tick()
+        while (frame := self._capture.take()) is not None:
+            self._look_at(frame)
+        return self._serve()
+
+    def _tick(self) -> None:
+        """At an interval, ask. Who is late is not asked twice."""
+        if not isinstance(self._config, IntervalTrigger) or (now := self._clock()) < self._due:
+            return
+        if not any(asked.trigger == "interval" for asked in self._asked):
+            self._asked.append(_Asked(now, now + self._config.timeout_s, "interval"))
+        self._due += self._config.every_s
+        if self._due <= now:
+            self._due = now + self._config.every_s
+
+    def _look_at(self, frame: Frame) -> None:
+        if frame.pixels is not None:
+            self._newest = frame
+        else:
+            self._trouble = frame.trouble
+
+    def _serve(self) -> Shot | None:
+        """The first that was asked for, where its picture is there or too late."""
+        if not self._asked:
+            return None
+        first, newest = self._asked[0], self._newest
+        if newest is not None and newest.taken >= first.since:
+            self._asked.popleft()
+            return first.shot(newest)
+        if self._clock() < first.deadline and not self._capture.ended:
+            return None
+        self._asked.popleft()
+        return self._without_picture(first, self._why_none(first))
+
+    def _why_none(self, asked: _Asked) -> str:
+        waited = f"no picture within {asked.deadline - asked.since:g} s"
+        if self._capture.lost_since is not None:
+            return f"{waited}: the camera is lost"
+        return f"{waited}: {self._trouble}" if self._trouble else waited
+
+    def _without_picture(self, asked: _Asked, why: str) -> Shot:
+        waited_ms = (self._clock() - asked.since) * 1000
+        frame = Frame(None, time.time_ns(), 0, waited_ms, trouble=why, taken=asked.since)
+        return asked.shot(frame)
+
+    def _pause_s(self) -> float:
+        if isinstance(self._config, IntervalTrigger):
+            return min(TICK_S, max(0.0, self._due - self._clock()) if not self._asked else TICK_S)
+        return TICK_S
