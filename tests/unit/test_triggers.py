@@ -1,0 +1,161 @@
+"""Triggers: each is answered once, in bounded time, with a picture that is no older than the question."""
+
+import threading
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+
+from edge_runtime.cameras import Frame
+from edge_runtime.errors import TriggerError
+from edge_runtime.triggers import MOST_ASKED, Shot, Triggers
+from edge_runtime.triggers.config import CameraTrigger, IntervalTrigger, RequestTrigger, TriggerConfig
+
+PIXELS = np.zeros((4, 4, 1), np.uint8)
+
+
+class World:
+    """Frames and a clock, both as a test sets them: in the place of a capture, whose thread has a time of its own."""
+
+    def __init__(self, config: TriggerConfig) -> None:
+        self.now = 100.0
+        self.frames: list[Frame] = []
+        self.lost_since: float | None = None
+        self.ended = False
+        self.stop = threading.Event()
+        self.triggers = Triggers(config, self, threading.Event(), self.stop, lambda: self.now)  # type: ignore[arg-type]
+        self._shots: Iterator[Shot] = iter(self.triggers)
+
+    def take(self) -> Frame | None:
+        return self.frames.pop(0) if self.frames else None
+
+    def see(self, sequence: int, *, trouble: str | None = None) -> None:
+        """A frame comes, taken now."""
+        pixels = None if trouble else PIXELS
+        self.frames.append(Frame(pixels, 0, sequence, 0.0, trouble=trouble, taken=self.now))
+
+    def shot(self) -> Shot | None:
+        """What is judged next, now."""
+        return self.triggers._next()
+
+    def rest(self) -> list[Shot]:
+        """What is still judged once the station is told to stop."""
+        self.stop.set()
+        return list(self.triggers)
+
+
+def test_each_frame_of_a_camera_that_triggers_is_judged() -> None:
+    world = World(CameraTrigger())
+    world.see(1)
+    world.see(2, trouble="torn")
+    assert [(shot.frame.sequence, shot.trigger) for shot in (world.shot(), world.shot()) if shot] == [
+        (1, "camera"),
+        (2, "camera"),
+    ]
+    assert world.shot() is None
+
+
+def test_a_request_gets_a_picture_that_was_taken_after_it() -> None:
+    world = World(RequestTrigger(kind="request"))
+    world.see(1)
+    assert world.shot() is None
+    world.now += 0.1
+    world.triggers.ask("key", "robot-7")
+    assert world.shot() is None, "the picture from before the question is no answer"
+    world.now += 0.1
+    world.see(2)
+    shot = world.shot()
+    assert shot is not None
+    assert (shot.frame.sequence, shot.trigger, shot.key, shot.asked_by) == (2, "mqtt", "key", "robot-7")
+    assert world.shot() is None
+
+
+def test_a_request_that_gets_no_picture_in_time_gets_a_shot_without_one() -> None:
+    world = World(RequestTrigger(kind="request", timeout_s=2.0))
+    world.triggers.ask("key", None)
+    world.now += 1.9
+    assert world.shot() is None
+    world.now += 0.1
+    shot = world.shot()
+    assert shot is not None
+    assert shot.frame.pixels is None
+    assert shot.frame.trouble == "no picture within 2 s"
+    assert shot.frame.grab_ms == pytest.approx(2000)
+
+
+def test_why_there_is_no_picture_is_said() -> None:
+    world = World(RequestTrigger(kind="request"))
+    world.triggers.ask("a", None)
+    world.see(1, trouble="is torn")
+    world.now += 5
+    shot = world.shot()
+    assert shot is not None
+    assert shot.frame.trouble == "no picture within 2 s: is torn"
+    world.lost_since = world.now
+    world.triggers.ask("b", None)
+    world.now += 5
+    shot = world.shot()
+    assert shot is not None
+    assert shot.frame.trouble == "no picture within 2 s: the camera is lost"
+
+
+def test_requests_are_served_in_order_and_one_picture_may_serve_several() -> None:
+    world = World(RequestTrigger(kind="request"))
+    for key in "abc":
+        world.triggers.ask(key, None)
+    world.now += 0.01
+    world.see(1)
+    assert [shot.key for shot in (world.shot(), world.shot(), world.shot()) if shot] == ["a", "b", "c"]
+
+
+def test_an_interval_asks_in_time_and_not_twice_where_the_inspector_is_late() -> None:
+    world = World(IntervalTrigger(kind="interval", every_s=1.0))
+    judged = []
+    for _ in range(40):
+        world.see(1)
+        if shot := world.shot():
+            judged.append((world.now - 100, shot.trigger))
+        world.now += 0.125
+    assert judged == [(0.0, "interval"), (1.0, "interval"), (2.0, "interval"), (3.0, "interval"), (4.0, "interval")]
+    world.now += 10
+    world.see(2)
+    assert world.shot() is not None
+    world.see(3)
+    assert world.shot() is None, "what was late is made up for by a burst"
+
+
+def test_an_interval_takes_requests_too() -> None:
+    world = World(IntervalTrigger(kind="interval", every_s=3600.0))
+    world.see(1)
+    assert world.shot() is not None
+    world.triggers.ask("key", None)
+    world.see(2)
+    shot = world.shot()
+    assert shot is not None
+    assert shot.trigger == "mqtt"
+
+
+def test_too_many_requests_are_refused_and_none_is_lost() -> None:
+    world = World(RequestTrigger(kind="request"))
+    for number in range(MOST_ASKED):
+        world.triggers.ask(str(number), None)
+    with pytest.raises(TriggerError, match="requests wait already"):
+        world.triggers.ask("one more", None)
+    world.see(1)
+    assert [shot.key for shot in iter(world.shot, None) if shot] == [str(number) for number in range(MOST_ASKED)]
+
+
+def test_a_camera_that_triggers_takes_no_requests() -> None:
+    with pytest.raises(TriggerError, match='set kind = "request"'):
+        World(CameraTrigger()).triggers.ask("key", None)
+
+
+def test_who_has_asked_is_answered_by_a_station_that_stops() -> None:
+    world = World(RequestTrigger(kind="request"))
+    world.triggers.ask("a", None)
+    world.triggers.ask("b", None)
+    assert [(shot.key, shot.frame.trouble) for shot in world.rest()] == [
+        ("a", "the station was told to stop"),
+        ("b", "the station was told to stop"),
+    ]
+    assert world.triggers.count == 2
