@@ -6,7 +6,7 @@ Whatever is wrong with the new one, the old one stays.
 
 import logging
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import chain, repeat
 
@@ -61,9 +61,20 @@ class Changeover:
     when the picture was taken are still ones that this inspector knows.
     """
 
-    def __init__(self, station: Station, store: Store, recipe: Recipe, bundle: Bundle, choice: Choice | None) -> None:
-        """Begin with `bundle`; `choice` is what chose it, None where the station file did."""
-        self._station, self._store, self._recipe = station, store, recipe
+    def __init__(
+        self,
+        station: Station,
+        store: Store,
+        recipe: Recipe,
+        bundle: Bundle,
+        choice: Choice | None,
+        share: Callable[[Bundle], Bundle],
+    ) -> None:
+        """Begin with `bundle`; `choice` is what chose it, None where the station file did.
+
+        `share`: a bundle on the engine that it shall run on, which may be one that others use, too.
+        """
+        self._station, self._store, self._recipe, self._share = station, store, recipe, share
         self.inspector = self._inspector(bundle)
         self._settled = choice  # what chose the bundle that judges
         self._seen = choice
@@ -130,13 +141,14 @@ class Changeover:
         slow = self.inspector.bundle
         try:
             fast = tuned(slow)
+            following = self._inspector(fast)
         except KenpinError as error:
             why = "; ".join(str(error).splitlines())
             log.warning("%s goes on with %s: %s", self._station.station, slow.engine.setting, why)
             tell("engine-refused", engine=about(slow.engine), why=why)
             return
         if fast is not slow and not self._stop.is_set():
-            self.inspector = self._inspector(fast)
+            self.inspector = following
             log.info("%s runs its bundle with %s from now on", self._station.station, fast.engine.setting)
             tell("engine-switched", engine=about(fast.engine), was=about(slow.engine))
 
@@ -173,7 +185,7 @@ class Changeover:
         """An inspector whose thresholds are the bundle's own, where the station states none."""
         at = self._station
         limits = at.limits(bundle.info.thresholds)
-        return Inspector(bundle, at.region, limits, at.site, at.line, at.station)
+        return Inspector(self._share(bundle), at.region, limits, at.site, at.line, at.station)
 
     def _work(self, tell: Tell) -> None:
         for step in chain([self.speed_up], repeat(self.look)):

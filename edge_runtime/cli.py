@@ -50,7 +50,7 @@ def _command(arguments: argparse.Namespace) -> int:
         case "run":
             from edge_runtime.daemon import run
 
-            run(arguments.station)
+            run(arguments.stations)
         case "score":
             from edge_runtime.score import score
 
@@ -118,7 +118,13 @@ def _parser() -> argparse.ArgumentParser:
         "sent. Ends with the replay, or cleanly on SIGTERM or Ctrl-C. The broker may be away: verdicts wait on disk.",
         epilog="example: kenpin-edge run station.toml",
     )
-    run.add_argument("station", type=Path, metavar="STATION.toml", help="the station file, see docs/station.md")
+    run.add_argument(
+        "stations",
+        type=Path,
+        nargs="+",
+        metavar="STATION.toml",
+        help="the station file, see docs/station.md; of several cameras on one PC, one file each",
+    )
 
     _add_bundle(commands)
 

@@ -1,133 +1,92 @@
-"""`kenpin-edge run`: the daemon of one station. `run` is where a newcomer starts to read."""
+"""`kenpin-edge run`: the stations of one process. What one of them does stands in `life.py`."""
 
 import logging
 import signal
 import threading
-import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from functools import partial
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType
 
-from edge_runtime.broker import Broker
-from edge_runtime.cameras import open_camera
-from edge_runtime.cameras.capture import Capture
-from edge_runtime.changeover import Changeover, first_bundle
-from edge_runtime.commands import set_label
-from edge_runtime.engine import about
-from edge_runtime.outbox import Outbox
-from edge_runtime.pulse import Pulse
-from edge_runtime.recipe import Recipe
-from edge_runtime.requests import Requests
+from edge_runtime.bundle import Bundle
+from edge_runtime.errors import BrokerError, KenpinError, StationError
+from edge_runtime.life import inspect
+from edge_runtime.sharing import Pool
 from edge_runtime.station import Station
-from edge_runtime.store import Store
-from edge_runtime.triggers import Triggers
-from edge_runtime.triggers.config import CameraTrigger
 
 log = logging.getLogger(__name__)
 
-PATIENCE_S = 10.0
-"""At the end of a replay: how long no verdict may be delivered before we say so and leave them in the outbox."""
-HASTE_S = 2.0
-"""The same when we were told to stop: service managers kill after a while."""
-BEAT_S = 0.5
-"""How often it is looked whether the state has changed."""
+AGAIN_S = 10.0
+"""After how long a station that failed is tried again beside others that inspect."""
 
 
-def run(path: Path) -> None:
-    """Inspect as the station file `path` says, until the source ends or SIGTERM or SIGINT comes.
+def run(paths: Sequence[Path]) -> None:
+    """Inspect as the station files `paths` say, until their sources end or SIGTERM or SIGINT comes.
 
-    Raises StationError, StoreError, BundleError, KeyFileError, CameraError, RecipeError or OutboxError where it cannot
-    start or go on, and BrokerError where a replay has ended and verdicts could not be delivered; they stay in the
-    outbox for the next run.
+    Several stations share the engine of a bundle that they have in common. What fails one of them fails no other: it is
+    said, and tried again until it is mended. A single one raises what `inspect` raises, and a service manager starts it
+    again.
+
+    Raises StationError where a file has mistakes or two say that they are the same station.
     """
-    station = Station.read(path)
-    store = Store(station.data, station.trusted_keys)
-    bundle, choice = first_bundle(station, store)
+    stations = [Station.read(path) for path in paths]
+    _check_different(paths, stations)
     stop = _stop_on_signals()
-
-    with ExitStack() as life:
-        outbox = life.enter_context(Outbox(station.data))
-        recipe = Recipe(station.data, station.expected(), bundle.info.labels)
-        changeover = Changeover(station, store, recipe, bundle, choice)
-        wake = threading.Event()
-
-        def facts() -> dict[str, object]:
-            judges = changeover.inspector.bundle
-            return {
-                "state": pulse.state(),
-                "bundle": judges.ref.model_dump(),
-                "engine": about(judges.engine),
-                "recipe": dict(recipe.labels()),
-            }
-
-        broker = Broker(station, outbox, facts)
-        each = isinstance(station.trigger, CameraTrigger)
-        capture = Capture(partial(open_camera, station.camera), wake, broker.tell, each=each)
-        pulse = Pulse(capture, time.monotonic)
-        triggers = Triggers(station.trigger, capture, wake, stop)
-        requests = Requests(triggers.ask, lambda _key: None)
-        broker.obey({"inspect": requests.inspect, "set-label": set_label(recipe)})
-
-        name = f"{bundle.info.name}-{bundle.info.version}"
-        name += f" (chosen, not {station.bundle_named} of the station file)" if choice else ""
-        log.info(
-            "%s inspects with %s on %s, expecting %s",
-            station.station,
-            name,
-            bundle.engine.setting,
-            dict(recipe.labels()),
-        )
-        if station.trusted_keys:
-            log.info("%s is signed by a trusted key", bundle.path)
-        else:
-            log.info("%s is not checked for a signature: the station file names no trusted_keys", bundle.path)
-
-        life.enter_context(capture)
-        life.enter_context(broker)
-        life.enter_context(changeover.watching(broker.tell))
-        life.enter_context(_saying(broker, pulse))
-        try:
-            for shot in triggers:
-                inspector = changeover.inspector  # before the labels: see there
-                labels = recipe.labels_at(shot.frame.taken)
-                verdict = outbox.append(inspector.inspect(shot.frame, labels, shot.trigger, shot.asked_by))
-                broker.wake()
-                if shot.key is not None:
-                    requests.answer(shot.key, verdict.to_json())
-                if shot.frame.pixels is not None:
-                    pulse.beat()
-        finally:  # also where the outbox is full: what it holds must go out
-            stopped = stop.is_set()
-            if stopped:
-                waiting = broker.drain(HASTE_S, within_s=HASTE_S)
-            else:
-                waiting = broker.drain(PATIENCE_S, enough=stop.is_set)
-        if waiting and not stop.is_set():
-            raise broker.undelivered(waiting)
-    log.info("%s stopped after %d verdicts; %d wait in %s", station.station, triggers.count, waiting, outbox.path)
-
-
-@contextmanager
-def _saying(broker: Broker, pulse: Pulse) -> Iterator[None]:
-    """Within this, a state that has changed is published within a second."""
-    over = threading.Event()
-
-    def work() -> None:
-        said = pulse.state()
-        while not over.wait(BEAT_S):
-            if (now := pulse.state()) is not said:
-                said = now
-                broker.say()
-
-    thread = threading.Thread(target=work, name="pulse", daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        over.set()
+    if len(stations) == 1:
+        inspect(stations[0], stop, lambda bundle: bundle)
+        return
+    pool = Pool()
+    undelivered: list[BrokerError] = []
+    threads = [
+        threading.Thread(target=_keep_inspecting, args=(station, stop, pool.share, undelivered), name=station.station)
+        for station in stations
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
         thread.join()
+    if undelivered:
+        raise undelivered[0]
+
+
+def _keep_inspecting(
+    station: Station, stop: threading.Event, share: Callable[[Bundle], Bundle], undelivered: list[BrokerError]
+) -> None:
+    said = ""
+    while True:
+        try:
+            inspect(station, stop, share)
+        except BrokerError as error:  # at the end of a replay, which is not played again for that
+            log.error("%s: %s", station.station, error)  # noqa: TRY400  # a person's line, no traceback
+            undelivered.append(error)
+            return
+        except KenpinError as error:
+            why = "; ".join(str(error).splitlines())
+            if why != said:
+                log.error("%s: %s; trying again every %.0f s", station.station, why, AGAIN_S)  # noqa: TRY400
+            said = why
+        except Exception:  # the others go on
+            log.exception("%s: failed; trying again in %.0f s", station.station, AGAIN_S)
+        else:
+            return
+        if stop.wait(AGAIN_S):
+            return
+
+
+def _check_different(paths: Sequence[Path], stations: Sequence[Station]) -> None:
+    """Raise StationError where two stations would publish as one, or write to the same files."""
+    mistakes = []
+    names: dict[object, Path] = {}
+    folders: dict[Path, Path] = {}
+    for path, station in zip(paths, stations, strict=True):
+        who = station.mqtt.prefix, station.site, station.line, station.station
+        first = names.setdefault(who, path)
+        if first is not path:
+            mistakes.append(f"{path}: has the site, line and station of {first}; give it a name of its own")
+        first = folders.setdefault(station.data.resolve(), path)
+        if first is not path:
+            mistakes.append(f"{path}: has the data folder of {first}; give it one of its own")
+    if mistakes:
+        raise StationError(mistakes)
 
 
 def _stop_on_signals() -> threading.Event:

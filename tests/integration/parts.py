@@ -159,6 +159,7 @@ class Line:
     folder: Path
     port: int
     bundle: Path
+    station: str = "cam-2"
     rate_hz: float = 50.0
     repeat: bool = False
     expected: str = "solid-circle"
@@ -177,18 +178,27 @@ class Line:
         for number in range(count):
             cv2.imwrite(str(self.pictures / f"{number:04d}.png"), draw("solid-circle", rng, defective=False))
 
-    def start(self) -> subprocess.Popen[str]:
-        """Write STATION.toml and start `kenpin-edge run` as its own process; the log goes to a file."""
+    def write(self) -> Path:
+        """Write STATION.toml, and tell where it is."""
         trust = "" if self.trusted_key is None else f'trusted_keys = ["{self.trusted_key}"]\n'
-        (self.folder / "station.toml").write_text(
-            f'site = "plant-a"\nline = "L3"\nstation = "cam-2"\nbundle = "{self.bundle}"\ndata = "state"\n{trust}'
+        path = self.folder / "station.toml"
+        path.write_text(
+            f'site = "plant-a"\nline = "L3"\nstation = "{self.station}"\nbundle = "{self.bundle}"\n'
+            f'data = "state"\n{trust}'
             f'[camera]\nkind = "folder"\npath = "pictures"\nrate_hz = {self.rate_hz}\n'
             f"repeat = {str(self.repeat).lower()}\n"
             f'[region.J4]\nexpected = "{self.expected}"\n'
             f"{self.trigger}\n"
             f'[mqtt]\nhost = "127.0.0.1"\nport = {self.port}\n{self.access}'
         )
-        command = [sys.executable, "-m", "edge_runtime", "run", str(self.folder / "station.toml")]
+        return path
+
+    def start(self, *others: Path) -> subprocess.Popen[str]:
+        """Write STATION.toml and start `kenpin-edge run` as its own process; the log goes to a file.
+
+        `others`: the files of stations that run in the same process.
+        """
+        command = [sys.executable, "-m", "edge_runtime", "run", str(self.write()), *map(str, others)]
         with (self.folder / "daemon.log").open("a") as log:
             self._process = subprocess.Popen(command, stderr=log, text=True)
         return self._process

@@ -51,7 +51,7 @@ class Line:
         station.data.mkdir(exist_ok=True)
         bundle, choice = first_bundle(station, self.store)
         recipe = Recipe(station.data, station.expected(), bundle.info.labels)
-        return Changeover(station, self.store, recipe, bundle, choice), recipe
+        return Changeover(station, self.store, recipe, bundle, choice, lambda same: same), recipe
 
     def tell(self, kind: str, **facts: object) -> None:
         self.told.append((kind, facts))
