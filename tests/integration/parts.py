@@ -5,10 +5,12 @@ import queue
 import shutil
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -46,33 +48,42 @@ def free_port() -> int:
 class Mosquitto:
     """A broker that can be stopped and started again on the same port.
 
-    `acl`: lines of an ACL file. `config`: further lines of its configuration; they say who may come in.
+    `acl`: lines of an ACL file. `config`: further lines of its configuration; they say who may come in. `address`: what
+    it listens on. `keeps`: whether sessions and what waits in them outlive it. `prefix`: what starts its command line.
     """
 
     folder: Path
     port: int = field(default_factory=free_port)
     acl: str | None = None
     config: str = "allow_anonymous true\n"
+    address: str = "127.0.0.1"
+    keeps: bool = False
+    prefix: tuple[str, ...] = ()
     _process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         program = shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin")
         if program is None:
             pytest.fail("these tests need the Mosquitto broker: apt-get install mosquitto, or run `make test`")
-        config = f"listener {self.port} 127.0.0.1\n{self.config}persistence false\nuser root\n"
+        config = f"listener {self.port} {self.address}\n{self.config}user root\n"
+        if self.keeps:  # at each change, so that a kill loses none
+            config += f"persistence true\npersistence_location {self.folder}/\n"
+            config += "autosave_on_changes true\nautosave_interval 1\n"
+        else:
+            config += "persistence false\n"
         if self.acl is not None:
             (self.folder / "acl").write_text(self.acl)
             (self.folder / "acl").chmod(0o600)
             config += f"acl_file {self.folder / 'acl'}\n"
         (self.folder / "mosquitto.conf").write_text(config)
         with (self.folder / "mosquitto.log").open("ab") as log:
-            command = [program, "-v", "-c", str(self.folder / "mosquitto.conf")]
+            command = [*self.prefix, program, "-v", "-c", str(self.folder / "mosquitto.conf")]
             self._process = subprocess.Popen(command, stdout=log, stderr=log)
         wait_until(self.answers, f"Mosquitto answers; see {self.folder / 'mosquitto.log'}")
 
     def answers(self) -> bool:
         with socket.socket() as probe:
-            return probe.connect_ex(("127.0.0.1", self.port)) == 0
+            return probe.connect_ex((self.address, self.port)) == 0
 
     def freeze(self) -> None:
         """Acknowledge nothing from now on, as a network that is cut: what is sent stays in flight."""
@@ -160,6 +171,7 @@ class Line:
     port: int
     bundle: Path
     station: str = "cam-2"
+    broker: str = "127.0.0.1"
     rate_hz: float = 50.0
     repeat: bool = False
     expected: str = "solid-circle"
@@ -189,7 +201,7 @@ class Line:
             f"repeat = {str(self.repeat).lower()}\n"
             f'[region.J4]\nexpected = "{self.expected}"\n'
             f"{self.trigger}\n"
-            f'[mqtt]\nhost = "127.0.0.1"\nport = {self.port}\n{self.access}'
+            f'[mqtt]\nhost = "{self.broker}"\nport = {self.port}\n{self.access}'
         )
         return path
 
@@ -202,6 +214,23 @@ class Line:
         with (self.folder / "daemon.log").open("a") as log:
             self._process = subprocess.Popen(command, stderr=log, text=True)
         return self._process
+
+    @property
+    def process(self) -> subprocess.Popen[str]:
+        assert self._process is not None
+        return self._process
+
+    def waiting(self) -> int:
+        """How many verdicts the outbox holds."""
+        return self._ask_outbox("SELECT count(*) FROM verdicts")
+
+    def last_seq(self) -> int:
+        """How many verdicts there were ever."""
+        return self._ask_outbox("SELECT seq FROM sqlite_sequence WHERE name = 'verdicts'")
+
+    def _ask_outbox(self, question: str) -> int:
+        with closing(sqlite3.connect(self.folder / "state" / "outbox.db")) as db:
+            return int(db.execute(question).fetchone()[0])
 
     def log(self) -> str:
         return (self.folder / "daemon.log").read_text()
