@@ -255,7 +255,7 @@ class Passing:
         far = [part for part in self._parts if np.hypot(*part.way) > CROSSES * size.max()]
         for part in list(self._parts):
             rests = part.last is frame and np.hypot(*part.way) < RESTS * size.max()
-            if rests and any(other.first_taken > part.first_taken for other in far):
+            if rests and any(other.first_taken >= part.first_taken for other in far):
                 self._close(part, part.last)
                 self._parts.remove(part)
                 where = (labels == part.blob.number).astype(np.uint8) * 255

@@ -15,6 +15,7 @@ from edge_runtime.triggers.scene import (
     Mask,
     Small,
     above,
+    box_of,
     boxed,
     difference,
     edge_share,
@@ -55,8 +56,8 @@ class _Judged:
 class _Visit:
     """Something in the zone that has no verdict.
 
-    `reached`: when it last reached over the zone's edge. `stood`: still for `still_s`, but over the edge. `blind`: frames
-    were lost for so long.
+    `reached`: when it last reached over the zone's edge. `stood`: still for `still_s`, but over the edge. `blind`:
+    frames were lost for so long.
     """
 
     since: float
