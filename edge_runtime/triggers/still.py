@@ -26,6 +26,8 @@ MOVING = 0.5
 """Where this share of the smallest part changes, something moves."""
 EDGE = 0.01
 """The share of the zone's edge that noise may cover."""
+NEAR = np.ones((9, 9), np.uint8)
+"""Pixels of the small zone within which pieces are one part."""
 REACHING = 10.0
 """How many times longer what reaches over the zone's edge must stand still: mostly it is a hand."""
 IN_PLACE = 0.3
@@ -38,9 +40,9 @@ RESTLESS_S = 10.0
 """What stays longer in the zone and never stands still was more than a hand that reached through."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Judged:
-    """The part that has its verdict.
+    """A part that has its verdict.
 
     `where`: its pixels. `seen`: when it last looked as judged; `missed`: not since.
     """
@@ -87,7 +89,7 @@ class Still:
         self._usual_s = 0.0
         self._anchor: Small | None = None
         self._still_since = 0.0
-        self._judged: _Judged | None = None
+        self._judged: list[_Judged] = []
         self._visit: _Visit | None = None
 
     def see(self, frame: Frame, small: Small) -> Frame | None:
@@ -97,23 +99,20 @@ class Still:
         since_last, blind_s = self._since_last(frame)
         unlike_empty = difference(small, self._empty.picture)
         there = above(unlike_empty, self._config.contrast)
-        occupied = share(there) >= self._config.min_area
         moved = self._moved(frame, small)
-        if self._judged is not None:
-            in_place = occupied and self._in_place(self._judged, small, unlike_empty, 0.0 if moved else since_last)
-            self._forget_if_gone(self._judged, frame, in_place, blind_s)
+        self._forget_the_gone(frame, small, unlike_empty, blind_s, 0.0 if moved else since_last)
+        occupied = share(there) >= self._config.min_area
         self._empty.follow(small, boxed(there, [box_of(there)] if occupied else []), since_last)
         if self._visit is not None:
             self._visit.blind |= blind_s >= self._config.still_s
-        if not occupied:
+        new = there & ~boxed(there, [box_of(part.where) for part in self._judged])
+        if share(new) < self._config.min_area:
             return self._left(frame)
-        if self._judged is not None:
-            return None
         if self._visit is None:
             self._visit = _Visit(frame.taken)
-        if not self._stands(self._visit, frame.taken, reaching=EDGE < edge_share(there) < WHOLE):
+        if not self._stands(self._visit, frame.taken, reaching=EDGE < edge_share(new) < WHOLE):
             return None
-        self._judged = _Judged(Followed(small), there, cv2.countNonZero(there), frame.taken)
+        self._judged += [_Judged(Followed(small), where, cv2.countNonZero(where), frame.taken) for where in _parts(new)]
         self._visit = None
         return frame
 
@@ -149,8 +148,9 @@ class Still:
         still_since = max(self._still_since, visit.since)
         if now - max(still_since, visit.reached) >= self._config.still_s:
             return True
-        visit.stood |= reaching and now - still_since >= self._config.still_s
-        return now - still_since >= REACHING * self._config.still_s
+        visit.stood |= reaching and not self._judged and now - still_since >= self._config.still_s
+        # Over a part that has its verdict, it is a hand, however long it rests there.
+        return not self._judged and now - still_since >= REACHING * self._config.still_s
 
     def _in_place(self, part: _Judged, small: Small, unlike_empty: Levels, still_s: float) -> bool:
         """Whether the judged part can be seen where it was judged. It is followed while it stands still."""
@@ -163,16 +163,28 @@ class Still:
         part.look.follow(small, differs, still_s)
         return True
 
-    def _forget_if_gone(self, part: _Judged, frame: Frame, in_place: bool, blind_s: float) -> None:
-        """The judged part has left, or may have: what stands still next has no verdict yet."""
-        part.missed |= not in_place
-        if (part.missed and frame.taken - part.seen >= GONE_S) or blind_s >= BLIND_S:
-            self._judged = None
-        elif in_place:
-            part.seen, part.missed = frame.taken, False
+    def _forget_the_gone(
+        self, frame: Frame, small: Small, unlike_empty: Levels, blind_s: float, still_s: float
+    ) -> None:
+        """Judged parts that have left, or may have: what stands still in their place has no verdict yet."""
+        for part in list(self._judged):
+            in_place = self._in_place(part, small, unlike_empty, still_s)
+            part.missed |= not in_place
+            if (part.missed and frame.taken - part.seen >= GONE_S) or blind_s >= BLIND_S:
+                self._judged.remove(part)
+                self._visit = None  # who takes it away brings nothing yet
+            elif in_place:
+                part.seen, part.missed = frame.taken, False
 
     def _left(self, frame: Frame) -> Frame | None:
-        """The zone is empty: a part that had no verdict is answered now."""
+        """Nothing is in the zone that has no verdict: a part that was, and had none, is answered now."""
         visit, self._visit = self._visit, None
-        why = visit.trouble(frame.taken, self._config.still_s) if visit else None
-        return None if why is None else replace(frame, pixels=None, trouble=f"a part left without a verdict: {why}")
+        if visit is None or self._judged or (why := visit.trouble(frame.taken, self._config.still_s)) is None:
+            return None
+        return replace(frame, pixels=None, trouble=f"a part left without a verdict: {why}")
+
+
+def _parts(new: Mask) -> list[Mask]:
+    """What is new in the zone, by parts; pieces near each other are one."""
+    count, labels = cv2.connectedComponents(cv2.dilate(new, NEAR))
+    return [new & np.where(labels == number, 255, 0).astype(np.uint8) for number in range(1, count)]

@@ -167,6 +167,14 @@ def test_parts_larger_than_the_zone_are_judged(empty: Path) -> None:
     assert len(numbers(judged(Presence(inside), frames(one * 3)))) == 3
 
 
+def test_a_part_put_beside_one_that_was_judged_gets_its_verdict(still: Presence) -> None:
+    left: Rectangle = (20, 60, 60, 60, 200)
+    seen = (
+        [picture([left])] * 30 + [picture([left, PART])] * 30 + [picture([left])] * 30 + [picture([left, OTHER])] * 30
+    )
+    assert len(numbers(judged(still, frames(seen)))) == 3
+
+
 def test_another_zone_of_the_same_picture_is_not_looked_at(empty: Path) -> None:
     beside = PresenceTrigger(kind="presence", when="still", empty=empty, zone=(0, 0, 100, 180))
     assert judged(Presence(beside), frames(put_down(PART) + lying(PART, 30))) == []
@@ -191,7 +199,7 @@ def test_grey_pictures_will_do(tmp_path: Path) -> None:
 
 
 def belt(starts: list[float], step: float, length: float = 40, count: int | None = None) -> list[Image]:
-    """Parts that move to the right by `step` pixels a frame; `starts`: where their left edges are in the first frame."""
+    """Parts that move to the right by `step` pixels a frame; `starts`: their left edges in the first frame."""
     if count is None:
         count = math.ceil((WIDTH - min(starts)) / step) + 5
     return [picture([(start + step * i, 70, length, 40, 200) for start in starts]) for i in range(count)]
@@ -234,7 +242,8 @@ def test_lost_frames_lose_no_part_that_was_seen() -> None:
 
 def test_a_part_that_the_middle_was_not_seen_of_is_judged_where_it_was_nearest() -> None:
     seen: list[Image | None] = list(belt([-60], step=10))
-    seen[14:] = [None] * (len(seen) - 14) + nothing(20)
+    lost: list[Image | None] = [None] * (len(seen) - 14)
+    seen[14:] = [*lost, *nothing(20)]
     assert numbers(judged(passing(), frames(seen))) == [13]
 
 
