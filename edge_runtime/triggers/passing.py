@@ -77,7 +77,7 @@ class Passing:
     """One frame for each part that passes."""
 
     def __init__(self, config: PresenceTrigger, empty: Followed | None) -> None:
-        self._config, self._empty = config, empty
+        self._config, self.empty = config, empty
         self._parts: list[_Part] = []
         self._due: deque[Frame] = deque()
         self._belt: Point | None = None
@@ -86,11 +86,11 @@ class Passing:
 
     def see(self, frame: Frame, small: Small) -> Frame | None:
         """The frame to be judged, if one is due; `small`: the zone in this frame."""
-        if self._empty is None:
-            self._empty = Followed(small)
+        if self.empty is None:
+            self.empty = Followed(small)
         seconds = 0.0 if self._last is None else max(0.0, frame.taken - self._last)
         self._last = frame.taken
-        there = above(difference(small, self._empty.picture), self._config.contrast)
+        there = above(difference(small, self.empty.picture), self._config.contrast)
         there = np.asarray(cv2.morphologyEx(there, cv2.MORPH_CLOSE, CLOSE), np.uint8)
         if self._is_strange(frame, small, there):
             return self._next_due()
@@ -99,7 +99,7 @@ class Passing:
         self._match(frame, blobs, size)
         self._answer(frame, size)
         self._absorb(frame, small, labels, size)
-        self._empty.follow(small, boxed(there, [blob.box for blob in blobs]), seconds)
+        self.empty.follow(small, boxed(there, [blob.box for blob in blobs]), seconds)
         return self._next_due()
 
     def rest(self) -> list[Frame]:
@@ -115,7 +115,7 @@ class Passing:
 
     def _is_strange(self, frame: Frame, small: Small, there: Mask) -> bool:
         """Whether the zone as a whole looks different; if for long, that is how it looks now."""
-        assert self._empty is not None  # noqa: S101  # see() made it
+        assert self.empty is not None  # noqa: S101  # see() made it
         if edge_share(there) < WHOLE or share(there) < WHOLE:
             self._strange_since = None
             return False
@@ -125,7 +125,7 @@ class Passing:
             for part in self._parts:
                 self._close(part, frame)
             self._parts, self._strange_since = [], None
-            self._empty.take(small, np.full_like(there, 255))
+            self.empty.take(small, np.full_like(there, 255))
             why = "the whole zone looks different: the light or the camera changed; parts may have passed unseen"
             self._due.append(replace(frame, pixels=None, trouble=why))
         return True
@@ -251,7 +251,7 @@ class Passing:
 
     def _absorb(self, frame: Frame, small: Small, labels: npt.NDArray[np.int32], size: Point) -> None:
         """What rests while another part passes does not lie on the belt: dirt, or where a part was when all began."""
-        assert self._empty is not None  # noqa: S101  # see() made it
+        assert self.empty is not None  # noqa: S101  # see() made it
         far = [part for part in self._parts if np.hypot(*part.way) > CROSSES * size.max()]
         for part in list(self._parts):
             rests = part.last is frame and np.hypot(*part.way) < RESTS * size.max()
@@ -259,4 +259,4 @@ class Passing:
                 self._close(part, part.last)
                 self._parts.remove(part)
                 where = (labels == part.blob.number).astype(np.uint8) * 255
-                self._empty.take(small, np.asarray(cv2.dilate(where, CLOSE), np.uint8))
+                self.empty.take(small, np.asarray(cv2.dilate(where, CLOSE), np.uint8))

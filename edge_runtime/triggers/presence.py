@@ -4,10 +4,10 @@ from dataclasses import replace
 
 from edge_runtime.cameras import Frame
 from edge_runtime.errors import PictureError
-from edge_runtime.picture import read_picture
+from edge_runtime.picture import Image, read_picture
 from edge_runtime.triggers.config import PresenceTrigger
 from edge_runtime.triggers.passing import Passing
-from edge_runtime.triggers.scene import Followed, look
+from edge_runtime.triggers.scene import Followed, Mask, above, difference, look
 from edge_runtime.triggers.still import Still
 
 
@@ -19,7 +19,7 @@ class Presence:
     """
 
     def __init__(self, config: PresenceTrigger) -> None:
-        self._zone = config.zone
+        self._zone, self._contrast = config.zone, config.contrast
         empty = None
         if config.empty is not None:
             small = look(read_picture(config.empty), config.zone)
@@ -50,3 +50,9 @@ class Presence:
     def rest(self) -> list[Frame]:
         """At the end of the frames: what is still to be judged, in order."""
         return self._rule.rest()
+
+    def differs(self, pixels: Image) -> Mask | None:
+        """Where the zone of a picture differs from the empty zone as it is known now, at the size of `look`."""
+        small = look(pixels, self._zone)
+        empty = self._rule.empty
+        return None if small is None or empty is None else above(difference(small, empty.picture), self._contrast)

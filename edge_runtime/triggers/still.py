@@ -84,7 +84,7 @@ class Still:
     """One frame for each part that stands still."""
 
     def __init__(self, config: PresenceTrigger, empty: Followed | None) -> None:
-        self._config, self._empty = config, empty
+        self._config, self.empty = config, empty
         self._last: float | None = None
         self._usual_s = 0.0
         self._anchor: Small | None = None
@@ -94,15 +94,15 @@ class Still:
 
     def see(self, frame: Frame, small: Small) -> Frame | None:
         """The frame, if the part in it is to be judged now; `small`: its zone."""
-        if self._empty is None:
-            self._empty = Followed(small)
+        if self.empty is None:
+            self.empty = Followed(small)
         since_last, blind_s = self._since_last(frame)
-        unlike_empty = difference(small, self._empty.picture)
+        unlike_empty = difference(small, self.empty.picture)
         there = above(unlike_empty, self._config.contrast)
         moved = self._moved(frame, small)
         self._forget_the_gone(frame, small, unlike_empty, blind_s, 0.0 if moved else since_last)
         occupied = share(there) >= self._config.min_area
-        self._empty.follow(small, boxed(there, [box_of(there)] if occupied else []), since_last)
+        self.empty.follow(small, boxed(there, [box_of(there)] if occupied else []), since_last)
         if self._visit is not None:
             self._visit.blind |= blind_s >= self._config.still_s
         new = there & ~boxed(there, [box_of(part.where) for part in self._judged])

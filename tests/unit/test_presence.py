@@ -1,5 +1,6 @@
 import math
-from itertools import pairwise
+from collections.abc import Iterator
+from itertools import islice, pairwise
 from pathlib import Path
 
 import cv2
@@ -12,6 +13,9 @@ from edge_runtime.errors import PictureError
 from edge_runtime.picture import Image
 from edge_runtime.triggers.config import PresenceTrigger
 from edge_runtime.triggers.presence import Presence
+from edge_runtime.triggers.sheet import PART as PART_COLOUR
+from edge_runtime.triggers.sheet import WORDS, sheet
+from edge_runtime.triggers.sheet import ZONE as ZONE_COLOUR
 from tests.triggers import HEIGHT, WIDTH, Rectangle, frames, judged, numbers, picture
 
 PART: Rectangle = (130, 60, 60, 60, 200)
@@ -293,38 +297,61 @@ def test_where_parts_stand_the_empty_zone_must_be_shown() -> None:
         PresenceTrigger(kind="presence", when="still")
 
 
+def test_the_sheet_shows_what_would_be_judged_and_why_a_part_got_no_verdict(empty: Path) -> None:
+    config = PresenceTrigger(kind="presence", when="still", empty=empty, zone=(10, 10, 300, 160))
+    unjudged = nothing(10) + lying((-20, 60, 80, 60, 200), 40) + nothing(10)
+    shown, count = sheet(config, frames([*put_down(PART), *lying(PART, 30), *unjudged]))
+    assert count == 2
+    assert shown.shape == (180, 4 * 320, 3)
+    first, second = shown[:, :320], shown[:, 320:640]
+    assert (first[10] == ZONE_COLOUR).all(axis=-1).sum() > 250  # the zone's upper edge
+    assert (first == PART_COLOUR).all(axis=-1).sum() > 100  # the part's outline
+    assert (second == WORDS).all(axis=-1).any()
+
+
 # Real footage.
 
 FOOTAGE = Path(__file__).parents[2] / ".." / "shared" / "data" / "video"
 needs_footage = pytest.mark.skipif(not FOOTAGE.is_dir(), reason="the footage is not here")
 
 
-def _replay(name: str) -> list[Image]:
+def _replay(name: str) -> Iterator[Image]:
     video = cv2.VideoCapture(str(FOOTAGE / name))
-    shown = []
     while (read := video.read())[0]:
-        shown.append(np.asarray(read[1], np.uint8))
-    return shown
+        yield np.asarray(read[1], np.uint8)
 
 
 @needs_footage
 @pytest.mark.parametrize("zone", [None, (40, 0, 400, 270), (100, 0, 280, 270)])
 def test_a_real_bolt_on_a_belt_is_judged_once_in_the_middle(zone: tuple[int, int, int, int] | None) -> None:
-    assert numbers(judged(passing(zone=zone), frames(_replay("bolt-multi-size-detection.gif") * 3))) == [12, 49, 86]
+    shown = list(_replay("bolt-multi-size-detection.gif"))
+    assert numbers(judged(passing(zone=zone), frames(shown * 3))) == [12, 49, 86]
 
 
 @needs_footage
-@pytest.mark.parametrize("still_s", [0.2, 0.5, 1.0])
-def test_real_bottles_put_down_by_a_hand_are_judged_once_each(tmp_path: Path, still_s: float) -> None:
-    shown = _replay("bottle-detection.mp4")
-    found = {}
+def test_real_bottles_put_down_by_a_hand_are_judged_once_each(tmp_path: Path) -> None:
     # Counted by eye. Each place has a bottle at first; it is taken away, and put back; the left one twice.
-    places = {"left": (20, 280), "middle": (240, 600), "right": (460, 1000)}
-    for place, (x, empty_at) in places.items():
-        path = tmp_path / f"{place}.png"
-        cv2.imwrite(str(path), shown[empty_at])
-        config = PresenceTrigger(
-            kind="presence", when="still", empty=path, zone=(x, 85, 150, 245), still_s=still_s, contrast=40
+    places = {"left": (20, 280, 3), "middle": (240, 600, 2), "right": (460, 1000, 2)}
+    film = "bottle-detection.mp4"
+    for place, (_, empty_at, _) in places.items():
+        cv2.imwrite(str(tmp_path / f"{place}.png"), next(islice(_replay(film), empty_at, None)))
+    watchers = {
+        (place, still_s): Presence(
+            PresenceTrigger(
+                kind="presence",
+                when="still",
+                empty=tmp_path / f"{place}.png",
+                zone=(x, 85, 150, 245),
+                still_s=still_s,
+                contrast=40,  # the hand that is at work at the next place throws a shadow
+            )
         )
-        found[place] = len(numbers(judged(Presence(config), frames(shown, rate_hz=29.8))))
-    assert found == {"left": 3, "middle": 2, "right": 2}
+        for place, (x, _, _) in places.items()
+        for still_s in (0.2, 0.5, 1.0)
+    }
+    due: dict[tuple[str, float], list[Frame]] = {which: [] for which in watchers}
+    for frame in frames(_replay(film), rate_hz=29.8):
+        for which, watcher in watchers.items():
+            due[which] += [answer for answer in [watcher.see(frame)] if answer is not None]
+    found = {which: len(numbers(answers)) for which, answers in due.items()}
+    assert found == {(place, still_s): places[place][2] for place, still_s in watchers}
