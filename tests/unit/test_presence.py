@@ -124,9 +124,17 @@ def test_a_part_swapped_before_the_zone_was_seen_empty_gets_its_verdict(still: P
     assert len(numbers(judged(still, frames(seen)))) == 2
 
 
-def test_one_flash_is_no_new_part(still: Presence) -> None:
-    flash = [np.full((HEIGHT, WIDTH, 3), 255, np.uint8)]
+@pytest.mark.parametrize("level", [0, 255])
+def test_one_flash_is_no_new_part(still: Presence, level: int) -> None:
+    flash = [np.full((HEIGHT, WIDTH, 3), level, np.uint8)]
     assert len(numbers(judged(still, frames(lying(PART, 30) + flash + lying(PART, 30) + nothing(9) + flash)))) == 1
+
+
+def test_a_part_hardly_different_from_what_it_lies_on_is_gone_when_it_has_left(still: Presence) -> None:
+    faint: Rectangle = (130, 60, 60, 60, 128)  # on a grey of 100
+    rng = np.random.default_rng(0)
+    scenes: list[list[Rectangle]] = ([[]] * 20 + [[faint]] * 20) * 4
+    assert len(numbers(judged(still, frames(picture(scene, 1.0, 6.0, rng) for scene in scenes)))) == 4
 
 
 def test_a_part_that_may_have_been_swapped_while_frames_were_lost_is_judged_again(still: Presence) -> None:
@@ -255,6 +263,25 @@ def test_a_part_never_seen_whole_is_an_error() -> None:
     [answer] = judged(passing(), frames(nothing(5) + belt([-400], step=20, length=400) + nothing(5)))
     assert answer.pixels is None
     assert "never whole" in (answer.trouble or "") or "light or the camera" in (answer.trouble or "")
+
+
+def test_a_part_that_has_passed_the_middle_is_judged_at_once() -> None:
+    presence = passing()
+    when = [int(frame.name or "") for frame in frames(belt([-60], step=10)) if presence.see(frame) is not None]
+    assert when == [21]  # its middle is in the picture's at frame 20
+
+
+def test_a_part_taken_from_the_belt_is_judged_within_a_second() -> None:
+    presence = passing()
+    seen = belt([-60], step=10) + belt([-60], step=10, count=14) + nothing(25)
+    when = [int(frame.name or "") for frame in frames(seen) if presence.see(frame) is not None]
+    assert len(when) == 2
+
+
+def test_what_flickers_up_in_one_frame_is_no_part() -> None:
+    glint: Rectangle = (200, 20, 40, 40, 250)
+    seen = belt([-60], step=10) + nothing(5) + [picture([glint])] + nothing(30)
+    assert len(numbers(judged(passing(), frames(seen)))) == 1
 
 
 def test_a_part_wider_than_the_zone_across_the_belt_is_judged() -> None:
