@@ -1,0 +1,58 @@
+"""Presence: a free-running camera's frames in, one frame out for each part. `docs/triggers.md` states the rules."""
+
+from dataclasses import replace
+
+from edge_runtime.cameras import Frame
+from edge_runtime.errors import PictureError
+from edge_runtime.picture import Image, read_picture
+from edge_runtime.triggers.config import PresenceTrigger
+from edge_runtime.triggers.passing import Passing
+from edge_runtime.triggers.scene import Followed, Mask, above, difference, look
+from edge_runtime.triggers.still import Still
+
+
+class Presence:
+    """Which frames of a free-running camera are judged. Time is the frames' own; nothing is waited for.
+
+    A part that was seen and cannot be judged is answered, too: with a frame without pixels whose `trouble` says why.
+    Raises PictureError where `empty` is no picture, or the zone is not in it.
+    """
+
+    def __init__(self, config: PresenceTrigger) -> None:
+        self._zone, self._contrast = config.zone, config.contrast
+        empty = None
+        if config.empty is not None:
+            small = look(read_picture(config.empty), config.zone)
+            if small is None:
+                raise PictureError(config.empty, f"does not hold the zone {list(config.zone or ())}; correct it")
+            empty = Followed(small)
+        self._rule = Still(config, empty) if config.when == "still" else Passing(config, empty)
+        self._shape = None if empty is None else empty.picture.shape
+        self._unfit = False
+
+    def see(self, frame: Frame) -> Frame | None:
+        """Look at the next frame; the frame to be judged, once for each part, else None.
+
+        A frame without pixels cannot be looked at, and counts as lost. A frame that does not hold the zone, or is of
+        another shape than those before, is answered by its trouble, the first of a row of such.
+        """
+        if frame.pixels is None:
+            return None
+        small = look(frame.pixels, self._zone)
+        if small is None or (self._shape is not None and small.shape != self._shape):
+            first, self._unfit = not self._unfit, True
+            height, width, channels = frame.pixels.shape
+            why = f"a picture of {width}x{height} pixels, {channels} channels, does not fit the zone or empty picture"
+            return replace(frame, pixels=None, trouble=why) if first else None
+        self._shape, self._unfit = small.shape, False
+        return self._rule.see(frame, small)
+
+    def rest(self) -> list[Frame]:
+        """At the end of the frames: what is still to be judged, in order."""
+        return self._rule.rest()
+
+    def differs(self, pixels: Image) -> Mask | None:
+        """Where the zone of a picture differs from the empty zone as it is known now, at the size of `look`."""
+        small = look(pixels, self._zone)
+        empty = self._rule.empty
+        return None if small is None or empty is None else above(difference(small, empty.picture), self._contrast)
