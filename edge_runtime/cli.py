@@ -57,6 +57,10 @@ def _command(arguments: argparse.Namespace) -> int:
             score(arguments.bundle, arguments.images, arguments.label, arguments.trust)
         case "bundle":
             _bundle(arguments)
+        case "presence":
+            from edge_runtime.triggers.preview import draw
+
+            draw(arguments.station, arguments.out)
         case "tune":
             from edge_runtime.tune import tune
 
@@ -109,7 +113,7 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=version(), help="tell kenpin's version, and end")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="{run,bundle,score,tune,watch}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="{run,bundle,presence,score,tune,watch}")
 
     run = commands.add_parser(
         "run",
@@ -139,6 +143,17 @@ def _parser() -> argparse.ArgumentParser:
     score.add_argument("images", type=Path, nargs="+", metavar="IMAGE", help="PNG, JPEG, BMP or TIFF; seen whole")
     score.add_argument("--label", required=True, metavar="L", help="the part label that is expected in each")
     _trust(score)
+
+    presence = commands.add_parser(
+        "presence",
+        help="show which frames of its camera a station would judge, one a part",
+        description='Look at the pictures of a station with kind = "presence" under [trigger], until its replay ends '
+        "or Ctrl-C, and draw a contact sheet of the frames it would judge, with the zone and what it takes for a part. "
+        "Prints how many. Nothing is judged or published (docs/triggers.md).",
+        epilog="example: kenpin-edge presence station.toml --out sheet.png",
+    )
+    presence.add_argument("station", type=Path, metavar="STATION.toml", help="the station file, see docs/station.md")
+    presence.add_argument("--out", type=Path, required=True, metavar="FILE.png", help="the picture to write")
 
     tune = commands.add_parser(
         "tune",

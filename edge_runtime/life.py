@@ -62,7 +62,7 @@ def inspect(station: Station, stop: threading.Event, share: Callable[[Bundle], B
         each = isinstance(station.trigger, CameraTrigger)
         capture = Capture(partial(open_camera, station.camera), wake, broker.tell, each=each)
         pulse = Pulse(capture, time.monotonic)
-        triggers = Triggers(station.trigger, capture, wake, stop)
+        triggers = Triggers(station.trigger, capture, wake, stop, pulse.beat)
         requests = Requests(triggers.ask, lambda _key: None)
         broker.obey({"inspect": requests.inspect, "set-label": set_label(recipe)})
 

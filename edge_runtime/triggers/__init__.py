@@ -3,13 +3,14 @@
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from edge_runtime.cameras import Clock, Frame
 from edge_runtime.cameras.capture import Capture
 from edge_runtime.errors import TriggerError
-from edge_runtime.triggers.config import CameraTrigger, IntervalTrigger, TriggerConfig
+from edge_runtime.triggers.config import CameraTrigger, IntervalTrigger, PresenceTrigger, TriggerConfig
+from edge_runtime.triggers.presence import Presence
 
 TICK_S = 0.1
 """How often a deadline is looked at while nothing comes."""
@@ -48,7 +49,8 @@ class _Asked:
 class Triggers:
     """The shots of a station, one after the other, until it is to stop or a replay is over. For one thread.
 
-    `wake` is set by who has something for it: the capture, and `ask`. `count`: how many triggers there were.
+    `wake` is set by who has something for it: the capture, and `ask`. `looked` is called for each picture in which a
+    part was looked for. `count`: how many triggers there were.
     """
 
     def __init__(
@@ -57,8 +59,12 @@ class Triggers:
         capture: Capture,
         wake: threading.Event,
         stop: threading.Event,
+        looked: Callable[[], None],
         clock: Clock = time.monotonic,
     ) -> None:
+        """Raises PictureError where the picture of an empty zone cannot be used."""
+        self._presence = Presence(config) if isinstance(config, PresenceTrigger) else None
+        self._looked = looked
         self._config, self._capture, self._wake, self._stop, self._clock = config, capture, wake, stop, clock
         self._asked: deque[_Asked] = deque()
         self._newest: Frame | None = None
@@ -71,8 +77,8 @@ class Triggers:
 
         Raises TriggerError where that cannot be; then it is no trigger.
         """
-        if isinstance(self._config, CameraTrigger):
-            raise TriggerError('this station is triggered by its camera; set kind = "request" under [trigger]')
+        if isinstance(self._config, CameraTrigger | PresenceTrigger):
+            raise TriggerError('this station judges what it sees by itself; set kind = "request" under [trigger]')
         if len(self._asked) >= MOST_ASKED:
             raise TriggerError(f"{MOST_ASKED} requests wait already; ask again when they are answered")
         now = self._clock()
@@ -80,19 +86,25 @@ class Triggers:
         self._wake.set()
 
     def __iter__(self) -> Iterator[Shot]:
+        for shot in self._shots():
+            self.count += 1
+            yield shot
+
+    def _shots(self) -> Iterator[Shot]:
         while not self._stop.is_set():
             self._wake.clear()
             shot = self._next()
             if shot is not None:
-                self.count += 1
                 yield shot
             elif self._capture.ended and not self._asked:
-                return
+                break
             else:
                 self._wake.wait(self._pause_s())
-        while self._asked:  # who has asked is answered, also by a station that stops
-            self.count += 1
+        # Who has asked is answered, and what is in view is judged, also by a station that stops.
+        while self._asked:
             yield self._without_picture(self._asked.popleft(), "the station was told to stop")
+        for frame in self._presence.rest() if self._presence is not None else []:
+            yield Shot(frame, "presence")
 
     def _next(self) -> Shot | None:
         """The next shot, where there is one now."""
@@ -101,7 +113,13 @@ class Triggers:
             return None if frame is None else Shot(frame, "camera")
         self._tick()
         while (frame := self._capture.take()) is not None:
-            self._look_at(frame)
+            if self._presence is None:
+                self._look_at(frame)
+                continue
+            part = self._presence.see(frame)
+            self._looked()
+            if part is not None:
+                return Shot(part, "presence")
         return self._serve()
 
     def _tick(self) -> None:

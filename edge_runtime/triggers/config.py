@@ -70,4 +70,6 @@ class PresenceTrigger(Table):
     )
 
 
-TriggerConfig = Annotated[CameraTrigger | IntervalTrigger | RequestTrigger, Field(discriminator="kind")]
+TriggerConfig = Annotated[
+    CameraTrigger | IntervalTrigger | RequestTrigger | PresenceTrigger, Field(discriminator="kind")
+]

@@ -77,7 +77,7 @@ def test_a_station_whose_camera_triggers_refuses_requests(line: Line, subscriber
     wait_until(subscriber.states, "the station is there")
     answer = subscriber.request(INSPECT, b"", b"7").json()
     assert answer["ok"] is False
-    assert "triggered by its camera" in answer["error"]
+    assert "judges what it sees by itself" in answer["error"]
 
 
 def test_a_request_with_a_payload_that_means_nothing_is_refused_and_judges_nothing(
