@@ -9,11 +9,12 @@ import pytest
 
 from edge_runtime.bundle import Bundle
 from edge_runtime.cameras import Frame
-from edge_runtime.inspector import Box, Inspector
+from edge_runtime.framing import Framing
+from edge_runtime.inspector import Inspector
 from edge_runtime.picture import Image
 from edge_runtime.quality import Usual
-from edge_runtime.station import Region
-from edge_runtime.verdict import Call, Reason, Thresholds, Verdict
+from edge_runtime.regions import Region
+from edge_runtime.verdict import Box, Call, Reason, Thresholds, Verdict
 
 View = Callable[..., Image]
 LIMITS = Thresholds(defect=0.5, mismatch=0.5)
@@ -26,8 +27,8 @@ def frame(pixels: Image | None, trouble: str | None = None) -> Frame:
 def judge(
     bundle: Bundle, pixels: Image | None, *, label: str = "A12", box: Box | None = None, trouble: str | None = None
 ) -> Verdict:
-    inspector = Inspector(bundle, {"J4": Region(expected=label, box=box)}, LIMITS, "s", "l", "c")
-    return inspector.inspect(frame(pixels, trouble), {"J4": label}, "camera")
+    inspector = Inspector(bundle, Framing({"J4": Region(expected=label, box=box)}), LIMITS, "s", "l", "c")
+    return inspector.inspect(frame(pixels, trouble), {"J4": label}, "camera").verdict
 
 
 @pytest.mark.parametrize(
@@ -138,8 +139,10 @@ def test_a_fault_in_one_region_is_its_verdict_and_the_others_are_judged(
     readable_bundle: Bundle, readable_view: View, caplog: pytest.LogCaptureFixture
 ) -> None:
     regions = {"J4": Region(expected="A12"), "J5": Region(expected="A12")}
-    inspector = Inspector(readable_bundle, regions, LIMITS)
-    verdict = inspector.inspect(frame(readable_view(20, 20, 180, 180)), {"J4": "no such", "J5": "A12"}, "camera")
+    inspector = Inspector(readable_bundle, Framing(regions), LIMITS)
+    verdict = inspector.inspect(
+        frame(readable_view(20, 20, 180, 180)), {"J4": "no such", "J5": "A12"}, "camera"
+    ).verdict
     assert [region.reason for region in verdict.regions] == [Reason.FAULT, Reason.MATCH]
     assert verdict.verdict is Call.ERROR
     assert "does not know the label 'no such'" in caplog.text
