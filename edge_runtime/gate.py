@@ -39,6 +39,8 @@ MID_GREY = 128
 """What JPEG decoders fill a picture with where its data end."""
 FILLED_ROWS = 16
 """Rows that a torn picture's fill has at least: a block of JPEG."""
+FADED = 16
+"""Grey levels: what is as near as that to a fill, some rows above it, may fade into it; not into grey."""
 SEAM_ROWS = 4
 """Of ROWS, how many in a row must come again for a frame to be torn."""
 SEAM_RANGE = 8
@@ -58,7 +60,7 @@ class Source(StrEnum):
     """Live, each picture whole by itself (raw, or MJPEG): none is ever equal to the one before."""
 
 
-_Share = Annotated[float, Field(ge=0, le=1, strict=False)]
+_Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class GateLimits(Table):
@@ -67,7 +69,7 @@ class GateLimits(Table):
     size: Annotated[tuple[Extent, Extent], Field(strict=False)] | None = Field(
         default=None, description="[width, height] of every frame in pixels, as size = [1280, 1024]"
     )
-    dark: Annotated[float, Field(ge=0, le=255, strict=False)] = Field(
+    dark: Annotated[float, Field(ge=0, le=255)] = Field(
         default=16, description="a grey level from 0 to 255; a frame with nothing brighter is refused; 0: none is"
     )
     burnt_out: _Share = Field(
@@ -228,4 +230,6 @@ def _fill(pixels: Image) -> tuple[int, tuple[int, ...]] | None:
     while filled(first - 1):
         first -= 1
     above = pixels[max(0, first - FILLED_ROWS - 1)]  # over the block in which the data ended
-    return (first, tuple(value.tolist())) if (above == value).all(axis=1).mean() < 0.5 else None
+    nearness = 0 if (value == MID_GREY).all() else FADED
+    faded = np.abs(above.astype(np.int16) - value).max(axis=1) <= nearness
+    return (first, tuple(value.tolist())) if faded.mean() < 0.5 else None

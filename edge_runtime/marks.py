@@ -40,7 +40,7 @@ class Mark(Table):
         description="[x, y] of the template's top left pixel in the frame it was cut from, as at = [120, 80]"
     )
     search: Extent = Field(description="how many pixels it may have moved each way, as search = 40")
-    likeness: Annotated[float, Field(gt=0, le=1, strict=False)] = Field(
+    likeness: Annotated[float, Field(gt=0, le=1)] = Field(
         default=0.7, description="the correlation with the template, above 0 and at most 1, from which on it is found"
     )
 

@@ -59,7 +59,7 @@ def _instead_of_box(corners: Corners | None, info: ValidationInfo) -> Corners | 
     return corners
 
 
-_Across = Annotated[float, Field(ge=0, strict=False)]
+_Across = Annotated[float, Field(ge=0)]
 _Corner = Annotated[tuple[_Across, _Across], Field(strict=False)]
 
 
