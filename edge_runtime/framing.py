@@ -31,7 +31,7 @@ class Framing:
     ) -> None:
         """`source`: where the frames come from. Raises PictureError where a mark's template cannot be used."""
         self.regions = dict(regions)
-        self._marks = Marks(marks or {})
+        self.marks = Marks(marks or {})
         self._gate = Gate(limits or GateLimits(), source)
 
     def look(self, frame: Frame) -> dict[str, Cut | Unfit]:
@@ -45,7 +45,7 @@ class Framing:
                 return self._all_unfit(frame, frame.trouble or "the camera gave no picture")
             if trouble := self._gate.trouble(frame.pixels, frame.captured_ns):
                 return self._all_unfit(frame, trouble)
-            motion = self._marks.motion(self._marks.find(frame.pixels))
+            motion = self.marks.motion(self.marks.find(frame.pixels))
         except PictureError as error:
             return self._all_unfit(frame, str(error))
         seen: dict[str, Cut | Unfit] = {}

@@ -6,6 +6,7 @@ camera; how a part lies within its region is learnt with the part (`alignment.py
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any
 
 import cv2
@@ -68,7 +69,16 @@ class Marks:
 
     def find(self, pixels: Image) -> dict[str, Found]:
         """Where each mark lies in a frame, uint8 [H, W, C]. Raises PictureError, naming the mark that is not found."""
-        return {name: find(pixels, name, mark, self._templates[name]) for name, mark in self._marks.items()}
+        return {name: self.find_one(pixels, name) for name in self._marks}
+
+    def find_one(self, pixels: Image, name: str) -> Found:
+        """Where the mark `name` lies in a frame, uint8 [H, W, C]. Raises PictureError where it is not surely found."""
+        return find(pixels, name, self._marks[name], self._templates[name])
+
+    def size(self, name: str) -> tuple[int, int]:
+        """Width and height of the mark `name`, in pixels."""
+        height, width = self._templates[name].shape
+        return width, height
 
     def motion(self, found: Mapping[str, Found]) -> Motion:
         """How the frame has moved, from where its marks were found.
@@ -97,13 +107,17 @@ class Marks:
 
 
 def read_template(mark: Mark) -> Grey:
-    """A mark's template in grey, uint8 [H, W]. Raises PictureError where it cannot be found again in any frame."""
-    picture = read_picture(mark.template)
+    """A mark's template from its file, in grey, uint8 [H, W]. Raises PictureError where it is none."""
+    return as_template(read_picture(mark.template), mark.template)
+
+
+def as_template(picture: Image, source: Path) -> Grey:
+    """The picture of a mark, uint8 [H, W, C], in grey. Raises PictureError, naming `source`, where it is none."""
     if min(picture.shape[:2]) < SMALLEST:
-        raise PictureError(mark.template, f"is too small for a mark; cut one of {SMALLEST} pixels a side or more")
+        raise PictureError(source, f"is too small for a mark; cut one of {SMALLEST} pixels a side or more")
     if is_blank(picture):
-        raise PictureError(mark.template, "shows nothing that could be found again; cut a mark with edges both ways")
-    return _grey(picture)
+        raise PictureError(source, "shows nothing that could be found again; cut a mark with edges both ways")
+    return grey(picture)
 
 
 def find(pixels: Image, name: str, mark: Mark, template: Grey) -> Found:
@@ -114,7 +128,7 @@ def find(pixels: Image, name: str, mark: Mark, template: Grey) -> Found:
     height, width = template.shape
     left, top = max(0, mark.at[0] - mark.search), max(0, mark.at[1] - mark.search)
     right, bottom = mark.at[0] + width + mark.search, mark.at[1] + height + mark.search
-    window = _grey(pixels[top:bottom, left:right])
+    window = grey(pixels[top:bottom, left:right])
     if window.shape[0] < height or window.shape[1] < width:
         size = f"{pixels.shape[1]} x {pixels.shape[0]}"
         raise PictureError(f"mark {name!r}", f"not found: at = {list(mark.at)} is outside the frame of {size} pixels")
@@ -147,5 +161,6 @@ def _vertex(values: npt.NDArray[Any], at: int) -> float:
     return at + 0.5 * (before - after) / curve if curve < 0 else float(at)
 
 
-def _grey(picture: Image) -> Grey:
+def grey(picture: Image) -> Grey:
+    """A picture, uint8 [H, W, C], in grey, uint8 [H, W]."""
     return np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY) if picture.shape[2] == 3 else picture[..., 0], np.uint8)
