@@ -7,6 +7,7 @@ from edge_runtime.cameras import Frame
 from edge_runtime.errors import PictureError
 from edge_runtime.gate import Gate, GateLimits, Source
 from edge_runtime.marks import Mark, Marks
+from edge_runtime.picture import Image
 from edge_runtime.regions import Cut, Region, cut
 from edge_runtime.verdict import Box
 
@@ -33,6 +34,7 @@ class Framing:
         self.regions = dict(regions)
         self.marks = Marks(marks or {})
         self._gate = Gate(limits or GateLimits(), source)
+        self._last: tuple[Frame, str | None] | None = None
 
     def look(self, frame: Frame) -> dict[str, Cut | Unfit]:
         """For each region its picture in `frame`, or why it must not be judged.
@@ -43,7 +45,7 @@ class Framing:
         try:
             if frame.pixels is None:
                 return self._all_unfit(frame, frame.trouble or "the camera gave no picture")
-            if trouble := self._gate.trouble(frame.pixels, frame.captured_ns):
+            if trouble := self._trouble(frame, frame.pixels):
                 return self._all_unfit(frame, trouble)
             motion = self.marks.motion(self.marks.find(frame.pixels))
         except PictureError as error:
@@ -58,6 +60,12 @@ class Framing:
             trouble = self._gate.burnt_out(piece.picture)
             seen[name] = Unfit(trouble, piece.box) if trouble else piece
         return seen
+
+    def _trouble(self, frame: Frame, pixels: Image) -> str | None:
+        """What the gate says of a frame; of one that two triggers share, the same again: it has not come again."""
+        if self._last is None or self._last[0] is not frame:
+            self._last = frame, self._gate.trouble(pixels, frame.captured_ns)
+        return self._last[1]
 
     def _all_unfit(self, frame: Frame, why: str) -> dict[str, Cut | Unfit]:
         height, width = frame.pixels.shape[:2] if frame.pixels is not None else (0, 0)

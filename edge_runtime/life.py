@@ -75,7 +75,8 @@ def inspect(station: Station, stop: threading.Event, share: Callable[[Bundle], B
             for shot in triggers:
                 inspector = changeover.inspector  # before the labels: see there
                 labels = recipe.labels_at(shot.frame.taken)
-                verdict = outbox.append(inspector.inspect(shot.frame, labels, shot.trigger, shot.asked_by))
+                inspection = inspector.inspect(shot.frame, labels, shot.trigger, shot.asked_by)
+                verdict = outbox.append(inspection.verdict)
                 broker.wake()
                 if shot.key is not None:
                     requests.answer(shot.key, verdict.to_json())
