@@ -57,7 +57,8 @@ class Framing:
             except PictureError as error:
                 seen[name] = Unfit(error.why, region.bounds())
                 continue
-            trouble = self._gate.burnt_out(piece.picture)
+            whole = piece.picture.shape == frame.pixels.shape  # has been looked at
+            trouble = None if whole else self._gate.burnt_out(piece.picture)
             seen[name] = Unfit(trouble, piece.box) if trouble else piece
         return seen
 

@@ -144,8 +144,8 @@ def broken(rng: np.random.Generator) -> Iterator[Row]:
         "lower rows black": black,
         **{f"blurred by {sigma} of 640 pixels": blurred(sigma) for sigma in (4, 8, 16, 32)},
         "light at 5 %": lit(0.05),
-        "light at 1000 %": lit(10),
-        "light at 10000 %": lit(100),
+        "light at 1000 %": lit(10.0),
+        "light at 10000 %": lit(100.0),
         "burnt out": lambda at: np.full_like(good[at], 255),
     }
     for name, way in ways.items():

@@ -53,6 +53,8 @@ def test_the_example_in_the_documentation_is_a_station(tmp_path: Path) -> None:
     assert documented == {
         *("site", "line", "station", "bundle", "trusted_keys", "data", "kind", "path", "rate_hz", "repeat"),
         *("expected", "box", "host", "port", "prefix", "defect", "mismatch"),
+        *("corners", "template", "at", "search", "likeness"),
+        *("size", "dark", "burnt_out", "blurred", "frozen", "torn"),
         *("tls", "ca", "certificate", "key", "user", "password_file"),
     }
 
