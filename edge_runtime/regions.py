@@ -31,6 +31,8 @@ STRAIGHT = math.sin(math.radians(3))
 """Sine of the angle between two sides below which they make no corner: a slip of the pen, not a view of a part."""
 STRETCH = 2.0
 """A quadrilateral is drawn at most so many times as large as its longer sides: strong perspective, bounded memory."""
+UNSEEN = 0.5
+"""Pixels that a turn moves a rectangle's corners by, so that it is not worth the blur of drawing it anew."""
 SLACK = 1e-6
 """Pixels: what rounding adds to a whole number."""
 
@@ -108,19 +110,21 @@ class Cut:
 def cut(pixels: Image, name: str, region: Region, motion: Motion = STILL) -> Cut:
     """The picture of the region `name` in a frame, `pixels` (uint8 [H, W, C]), that has moved by `motion`.
 
-    A rectangle that was only shifted is cut at whole pixels, which changes none of them. Raises PictureError where it
+    A rectangle that was shifted, but not visibly turned, is cut at whole pixels, which changes none of them. Raises PictureError where it
     does not lie within the frame.
     """
     height, width = pixels.shape[:2]
     if region.box is None and region.corners is None:
         return _upright(pixels, (0, 0, width, height))
-    turned = not np.array_equal(motion[:, :2], np.eye(2))
-    if region.box is not None and not turned:
-        x, y, w, h = region.box
-        box = x + round(motion[0, 2]), y + round(motion[1, 2]), w, h
-        _check_within(name, np.array([box[:2], (box[0] + w, box[1] + h)]), f"box is {list(box)}", width, height)
-        return _upright(pixels, box)
     points = _moved(region, motion)
+    if region.box is not None:
+        moved = points - _moved(region, STILL)
+        shift = moved.mean(axis=0)
+        if np.abs(moved - shift).max() < UNSEEN:
+            x, y, w, h = region.box
+            box = x + round(shift[0]), y + round(shift[1]), w, h
+            _check_within(name, np.array([box[:2], (box[0] + w, box[1] + h)]), f"box is {list(box)}", width, height)
+            return _upright(pixels, box)
     shown = [[round(x, 1), round(y, 1)] for x, y in points.tolist()]
     _check_within(name, points, f"corners are {shown}", width, height)
     return _drawn_upright(pixels, points)

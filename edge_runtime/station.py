@@ -68,6 +68,8 @@ TopicLevel = Annotated[
     AfterValidator(_safe_level),
     Field(max_length=64, description='a name of 1 to 64 characters, without "/", "+" or "#", and no "$" in front'),
 ]
+SOURCES = {"folder": Source.REPLAY, "video": Source.REPLAY, "stream": Source.STREAM}
+"""By the kind of camera; one that is not here gives each picture as its sensor took it."""
 Name = Annotated[str, Field(min_length=1, max_length=64)]
 Threshold = Annotated[float, Field(ge=0, le=1, description="a probability from 0 to 1; scores at or above it are NG")]
 
@@ -195,7 +197,7 @@ class Station(Table):
     @property
     def source(self) -> Source:
         """What a picture that comes again means at this station's camera."""
-        return Source.REPLAY  # both kinds of camera replay files
+        return SOURCES.get(self.camera.kind, Source.SENSOR)
 
     def expected(self) -> dict[str, str]:
         """Region → the part label that the file expects there."""

@@ -73,6 +73,13 @@ def test_a_shifted_rectangle_is_cut_at_whole_pixels_so_that_none_is_changed() ->
     assert np.array_equal(piece.picture, frame[26:106, 47:167])
 
 
+def test_a_turn_that_nobody_could_see_leaves_a_rectangle_as_it_was_taken() -> None:
+    frame, turn = noise(), np.asarray(cv2.getRotationMatrix2D((150, 100), 0.2, 1.0), np.float64)
+    piece = cut(frame, "r", Region(expected="A", box=(90, 70, 120, 60)), turn)
+    assert piece.corners is None
+    assert np.array_equal(piece.picture, frame[70:130, 90:210])
+
+
 def test_a_turned_rectangle_becomes_corners() -> None:
     turn = np.asarray(cv2.getRotationMatrix2D((150, 100), 5, 1.0), np.float64)
     piece = cut(noise(), "r", Region(expected="A", box=(90, 70, 120, 60)), turn)
