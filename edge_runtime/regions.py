@@ -110,8 +110,8 @@ class Cut:
 def cut(pixels: Image, name: str, region: Region, motion: Motion = STILL) -> Cut:
     """The picture of the region `name` in a frame, `pixels` (uint8 [H, W, C]), that has moved by `motion`.
 
-    A rectangle that was shifted, but not visibly turned, is cut at whole pixels, which changes none of them. Raises PictureError where it
-    does not lie within the frame.
+    A rectangle that was shifted, but not visibly turned, is cut at whole pixels, which changes none of them. Raises
+    PictureError where it does not lie within the frame.
     """
     height, width = pixels.shape[:2]
     if region.box is None and region.corners is None:
