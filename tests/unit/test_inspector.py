@@ -11,6 +11,7 @@ import pytest
 from edge_runtime.bundle import Bundle
 from edge_runtime.cameras import Frame
 from edge_runtime.framing import Framing
+from edge_runtime.gate import Source
 from edge_runtime.inspector import Inspector
 from edge_runtime.picture import Image
 from edge_runtime.quality import Usual
@@ -259,3 +260,37 @@ def test_a_fault_in_the_search_for_marks_is_a_verdict_too(
     inspector = Inspector(readable_bundle, framing, LIMITS)
     (region,) = inspector.inspect(frame(readable_view(20, 20, 180, 180)), {"J4": "A12"}, "camera").verdict.regions
     assert (region.verdict, region.reason) == (Call.ERROR, Reason.FAULT)
+
+
+@pytest.mark.parametrize("way", ["dark", "burnt out", "blurred", "torn below", "torn at", "frozen", "160 x 120 pixels"])
+def test_a_good_part_in_a_picture_that_is_broken_is_never_ok(
+    readable_bundle: Bundle, readable_view: View, way: str
+) -> None:
+    def exposed(seed: int) -> Image:
+        pixels = np.random.default_rng(seed).integers(20, 230, (240, 320, 1), np.uint8)
+        pixels[10:26, 10:26] = readable_view(20, 20, 180, 180)
+        return pixels
+
+    framing = Framing({"J4": Region(expected="A12", box=(10, 10, 16, 16))}, source=Source.SENSOR)
+    inspector = Inspector(readable_bundle, framing, LIMITS)
+    before, now = exposed(0), exposed(1)
+    half = cv2.GaussianBlur(np.kron(now[:1, :2], np.ones((240, 160, 1), np.uint8)), (0, 0), 60)
+    broken = {
+        "dark": np.where(now == 255, 255, now // 20).astype(np.uint8),
+        "burnt out": np.full_like(now, 255),
+        "blurred": np.asarray(half, np.uint8)[..., None],
+        "torn below": np.concatenate([now[:120], np.full_like(now[120:], 128)]),
+        "torn at": np.concatenate([now[:120], before[120:]]),
+        "frozen": before,
+        "160 x 120 pixels": now[:120, :160],
+    }[way]
+    calls = []
+    for pixels in (before, broken, broken.copy(), broken.copy(), exposed(2)):
+        verdict = inspector.inspect(frame(pixels), {"J4": "A12"}, "camera").verdict
+        calls.append(verdict.verdict)
+        if verdict.verdict is Call.ERROR:
+            assert verdict.regions[0].reason is Reason.BAD_IMAGE
+            assert (verdict.regions[0].detail or "").startswith((way, "frozen"))
+    first = [Call.OK, Call.ERROR] if way != "frozen" else [Call.OK, Call.OK]  # some drivers send a picture twice
+    assert calls == [*first, calls[2], Call.ERROR, Call.OK]
+    assert calls[2] is Call.ERROR or way == "torn at"
