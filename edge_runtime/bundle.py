@@ -183,14 +183,15 @@ class BundleInfo(_Meta):
 class Findings:
     """What the bundle says of one view.
 
-    `difference`: float32 [H, W], in tolerances of the expected part. `reconstruction`: uint8 [H, W, C], what the part
-    should look like. `features`: float32 [F], what the SVM saw. `shortlist`: int64 [S], the labels that it may be if it
-    is another part, for `find`. `origin`: where a pixel of these pictures lay in the
-    view as given, which differs where it was aligned.
+    `view`: uint8 [H, W, C], as the engine saw it, aligned. `difference`: float32 [H, W], of that, in tolerances of the
+    expected part. `reconstruction`: uint8 [H, W, C], what the part should look like. `features`: float32 [F], what the
+    SVM saw. `shortlist`: int64 [S], the labels that it may be if it is another part, for `find`. `origin`: where a
+    pixel of these pictures lay in the view as given, which differs where it was aligned.
     """
 
     defect_score: float
     mismatch_score: float
+    view: Image
     difference: Floats
     reconstruction: Image
     features: Floats
@@ -250,6 +251,7 @@ class Bundle:
         return Findings(
             float(outputs["defect_score"][0]),
             float(outputs["mismatch_score"][0]),
+            aligned,
             outputs["difference"][0],
             outputs["reconstruction"][0],
             outputs["features"][0],

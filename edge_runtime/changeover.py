@@ -14,6 +14,7 @@ from edge_runtime.bundle import Bundle, load_bundle
 from edge_runtime.engine import about
 from edge_runtime.errors import BundleError, KenpinError, StoreError
 from edge_runtime.events import Tell
+from edge_runtime.framing import Framing
 from edge_runtime.inspector import Inspector
 from edge_runtime.recipe import Recipe
 from edge_runtime.station import Station
@@ -72,9 +73,11 @@ class Changeover:
     ) -> None:
         """Begin with `bundle`; `choice` is what chose it, None where the station file did.
 
-        `share`: a bundle on the engine that it shall run on, which may be one that others use, too.
+        `share`: a bundle on the engine that it shall run on, which may be one that others use, too. Raises PictureError
+        where a mark's template cannot be used.
         """
         self._station, self._store, self._recipe, self._share = station, store, recipe, share
+        self._framing = Framing(station.region, station.mark, station.gate, station.source)
         self.inspector = self._inspector(bundle)
         self._settled = choice  # what chose the bundle that judges
         self._seen = choice
@@ -185,7 +188,7 @@ class Changeover:
         """An inspector whose thresholds are the bundle's own, where the station states none."""
         at = self._station
         limits = at.limits(bundle.info.thresholds)
-        return Inspector(self._share(bundle), at.region, limits, at.site, at.line, at.station)
+        return Inspector(self._share(bundle), self._framing, limits, at.site, at.line, at.station)
 
     def _work(self, tell: Tell) -> None:
         for step in chain([self.speed_up], repeat(self.look)):

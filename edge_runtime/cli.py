@@ -24,6 +24,8 @@ EXAMPLES = """examples:
       change a running station to another bundle, without losing a frame (docs/bundles.md)
   kenpin-edge score part.onnx good.png bad.png --label A12
       print one JSON verdict a line
+  kenpin-edge regions station.toml frame.png --out overlay.png
+      draw where the regions and marks of a station are on a picture of its camera
   kenpin-edge tune part.onnx
       measure which engine runs the bundle fastest here; run and score use it from then on (docs/tune.md)
   kenpin-edge watch --host 10.0.0.5 --save verdicts.jsonl
@@ -55,6 +57,14 @@ def _command(arguments: argparse.Namespace) -> int:
             from edge_runtime.score import score
 
             score(arguments.bundle, arguments.images, arguments.label, arguments.trust)
+        case "regions":
+            from edge_runtime.aim import show_regions
+
+            show_regions(arguments.station, arguments.picture, arguments.out)
+        case "mark":
+            from edge_runtime.aim import cut_mark
+
+            cut_mark(arguments.picture, arguments.out, tuple(arguments.box), arguments.search)
         case "bundle":
             _bundle(arguments)
         case "presence":
@@ -113,7 +123,7 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=version(), help="tell kenpin's version, and end")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="{run,bundle,presence,score,tune,watch}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
     run = commands.add_parser(
         "run",
@@ -154,6 +164,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     presence.add_argument("station", type=Path, metavar="STATION.toml", help="the station file, see docs/station.md")
     presence.add_argument("--out", type=Path, required=True, metavar="FILE.png", help="the picture to write")
+
+    _add_aim(commands)
 
     tune = commands.add_parser(
         "tune",
@@ -212,6 +224,39 @@ def _trust(command: argparse.ArgumentParser) -> None:
         default=[],
         metavar="KEY.pub",
         help="run only a bundle that this key signed (kenpin-export sign); again for each other key that may",
+    )
+
+
+def _add_aim(commands: "argparse._SubParsersAction[Parser]") -> None:
+    """What an engineer without a screen aims by."""
+    regions = commands.add_parser(
+        "regions",
+        help="draw a station's regions and marks onto a picture",
+        description="Draw a station's regions, and its marks where they are found, onto a picture of its camera; and "
+        "print where they are, or what is wrong with the picture. A dot is at each part's own top left.",
+        epilog="example: kenpin-edge regions station.toml frame.png --out overlay.png",
+    )
+    regions.add_argument("station", type=Path, metavar="STATION.toml", help="the station file, see docs/station.md")
+    regions.add_argument("picture", type=Path, metavar="PICTURE", help="a picture that its camera took")
+    regions.add_argument("--out", type=Path, required=True, metavar="FILE.png", help="where to draw it")
+    mark = commands.add_parser(
+        "mark",
+        help="cut a mark from a picture, by which a loose jig is found",
+        description="Cut a mark from a picture of the station's camera, if it is one that can be found again: it has "
+        "edges in both directions, and nothing near looks like it. Prints the table that the station file needs.",
+        epilog="example: kenpin-edge mark frame.png left.png --box 120 80 48 48 >> station.toml",
+    )
+    mark.add_argument("picture", type=Path, metavar="PICTURE", help="a picture that the camera took")
+    mark.add_argument("out", type=Path, metavar="MARK.png", help="where to keep the mark; its name is the mark's")
+    mark.add_argument(
+        "--box", type=_pixels, nargs=4, required=True, metavar=("X", "Y", "W", "H"), help="where it is, in pixels"
+    )
+    mark.add_argument(
+        "--search",
+        type=_pixels,
+        default=40,
+        metavar="N",
+        help="pixels that it may move each way (default: %(default)s)",
     )
 
 
@@ -278,6 +323,12 @@ def _add_bundle(commands: "argparse._SubParsersAction[Parser]") -> None:
 def _port(text: str) -> int:
     if not text.isdigit() or not 1 <= int(text) <= 65535:
         raise argparse.ArgumentTypeError(f"{text!r} is no port; expected 1 to 65535")
+    return int(text)
+
+
+def _pixels(text: str) -> int:
+    if not text.isdigit() or int(text) > 65535:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of pixels; expected 0 to 65535")
     return int(text)
 
 

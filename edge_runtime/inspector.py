@@ -1,10 +1,9 @@
-"""From a frame to a verdict: crop, view, bundle, decision."""
+"""From a frame to a verdict: regions, view, bundle, decision."""
 
-import logging
 import math
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from uuid_utils import uuid7
@@ -12,40 +11,66 @@ from uuid_utils import uuid7
 from edge_runtime.alignment import Matrix
 from edge_runtime.bundle import Bundle, Floats
 from edge_runtime.cameras import Frame
-from edge_runtime.errors import PictureError
+from edge_runtime.engine import one_line
+from edge_runtime.framing import Framing, Unfit
+from edge_runtime.news import News
 from edge_runtime.picture import Image, is_blank
-from edge_runtime.station import Region
-from edge_runtime.verdict import Call, Latency, Reason, RegionVerdict, Thresholds, Verdict, decide, utc, worst
-
-log = logging.getLogger(__name__)
+from edge_runtime.regions import Cut
+from edge_runtime.verdict import Box, Call, Latency, Reason, RegionVerdict, Thresholds, Verdict, decide, utc, worst
 
 UNKNOWN = "unknown"
 """`found` of a wrong part that fits no label."""
 
-Box = tuple[int, int, int, int]
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What the bundle saw in a region, for evidence.
+
+    `view`: uint8 [H, W, C], as it was judged; it may share the frame's memory. `reconstruction`: uint8 [H, W, C], what
+    the part should look like. `difference`: float32 [H, W] of the two, in tolerances of the part.
+    """
+
+    view: Image
+    reconstruction: Image
+    difference: Floats
+
+
+@dataclass(frozen=True, slots=True)
+class Inspection:
+    """A verdict, and what it was made of: `looks`, by region; a region that could not be judged has none."""
+
+    verdict: Verdict
+    looks: Mapping[str, Look]
 
 
 @dataclass(frozen=True)
 class Inspector:
-    """Judges the regions of a frame with one bundle. `limits`: the thresholds that count at this station."""
+    """Judges the regions of a frame with one bundle. `limits`: the thresholds that count at this station.
+
+    `framing` remembers the frame before, so one thread inspects.
+    """
 
     bundle: Bundle
-    regions: Mapping[str, Region]
+    framing: Framing
     limits: Thresholds
     site: str = "-"
     line: str = "-"
     station: str = "-"
+    _news: News = field(default_factory=News, repr=False)
 
-    def inspect(self, frame: Frame, labels: Mapping[str, str], trigger: str, request: str | None = None) -> Verdict:
-        """The verdict of `frame`, when `labels` (region → part label) are expected. `request`: who asked for it.
+    def inspect(self, frame: Frame, labels: Mapping[str, str], trigger: str, request: str | None = None) -> Inspection:
+        """The verdict of `frame`, when `labels` (region → part label) are expected, and what was seen.
+
+        `request`: who asked for it.
 
         Never raises for what is in the picture or in the engine: doubt and faults are verdicts, too. `seq` and `prev`
         are the outbox's to give.
         """
         begin = time.perf_counter()
-        regions = tuple(self._judge(frame, name, labels[name]) for name in self.regions)
+        judged = self._judge_all(frame, labels)
         inspect_ms = (time.perf_counter() - begin) * 1000
-        return Verdict(
+        regions = tuple(region for region, _ in judged)
+        verdict = Verdict(
             id=str(uuid7()),
             site=self.site,
             line=self.line,
@@ -66,39 +91,47 @@ class Inspector:
             picture=frame.name,
             prev="",
         )
+        return Inspection(verdict, {region.name: look for region, look in judged if look is not None})
 
-    def _judge(self, frame: Frame, name: str, label: str) -> RegionVerdict:
-        """One region's verdict; ERROR where it could not be judged."""
-        height, width = frame.pixels.shape[:2] if frame.pixels is not None else (0, 0)
-        box = self.regions[name].box or (0, 0, width, height)
+    def _judge_all(self, frame: Frame, labels: Mapping[str, str]) -> list[tuple[RegionVerdict, Look | None]]:
         try:
-            return self._look(_crop(frame, box), name, label, box)
-        except PictureError as error:
-            log.warning("region %s: ERROR/bad_image: %s", name, error)
-            reason = Reason.BAD_IMAGE
-        except Exception:  # engine and OpenCV raise unrelated types; whatever broke, the trigger gets its answer
-            log.exception("region %s: ERROR/fault on %s", name, frame.name or f"frame {frame.sequence}")
-            reason = Reason.FAULT
-        return RegionVerdict(name=name, expected=label, verdict=Call.ERROR, reason=reason, box=box)
+            seen: Mapping[str, Cut | Unfit] = self.framing.look(frame)
+        except Exception as error:  # noqa: BLE001  # as below
+            return [
+                (self._fault(name, labels[name], region.bounds(), error), None)
+                for name, region in self.framing.regions.items()
+            ]
+        return [self._judge(piece, name, labels[name]) for name, piece in seen.items()]
 
-    def _look(self, crop: Image, name: str, label: str, box: Box) -> RegionVerdict:
-        """Ask the bundle about a crop, uint8 [H, W, C]. Raises PictureError where it shows nothing."""
-        view = self.bundle.info.view.view(crop)
-        if is_blank(view):
-            raise PictureError(f"region {name}", "shows nothing, it is all one brightness; check light, lens and box")
+    def _judge(self, piece: Cut | Unfit, name: str, label: str) -> tuple[RegionVerdict, Look | None]:
+        """One region's verdict; ERROR where it could not be judged."""
+        if isinstance(piece, Unfit):
+            return self._unfit(name, label, piece), None
+        try:
+            view = self.bundle.info.view.view(piece.picture)
+            if is_blank(view):
+                why = "shows nothing, it is all one brightness; check light, lens and where the region is"
+                return self._unfit(name, label, Unfit(why, piece.box)), None
+            return self._ask(view, name, label, piece)
+        except Exception as error:  # noqa: BLE001  # engine and OpenCV raise unrelated types; each trigger is answered
+            return self._fault(name, label, piece.box, error), None
+
+    def _ask(self, view: Image, name: str, label: str, piece: Cut) -> tuple[RegionVerdict, Look]:
+        """Ask the bundle about a view, uint8 [H, W, C]."""
         index = self.bundle.label_index(label)
         findings = self.bundle.inspect(view, index)
         defect, mismatch = _probability(findings.defect_score), _probability(findings.mismatch_score)
         unusual = self.bundle.info.usual[index].beyond(view)
         call, reason = decide(defect, mismatch, self.limits, unusual=bool(unusual))
         if unusual and reason is Reason.UNSURE:
-            how = ", ".join(unusual)
-            log.warning("region %s: NG/unsure: unlike the views %s was learnt from: %s", name, label, how)
+            self._news.tell(name, f"NG/unsure: unlike the views {label} was learnt from: {', '.join(unusual)}")
+        else:
+            self._news.good(name)
         found, found_score = None, None
         if reason is Reason.WRONG_PART:
             found, found_score = self.bundle.find(view, findings.shortlist)
             found = UNKNOWN if found in (None, label) else found
-        return RegionVerdict(
+        verdict = RegionVerdict(
             name=name,
             expected=label,
             verdict=call,
@@ -108,9 +141,23 @@ class Inspector:
             defect_score=None if math.isnan(defect) else defect,
             mismatch_score=None if math.isnan(mismatch) or self.limits.mismatch is None else mismatch,
             unusual=unusual or None,
-            box=box,
-            peak=_peak(findings.difference, findings.origin, box),
+            box=piece.box,
+            corners=piece.corners,
+            peak=_peak(findings.difference, findings.origin, piece),
         )
+        return verdict, Look(findings.view, findings.reconstruction, findings.difference)
+
+    def _unfit(self, name: str, label: str, unfit: Unfit) -> RegionVerdict:
+        self._news.tell(name, f"ERROR/bad_image: {unfit.why}")
+        return _error(name, label, Reason.BAD_IMAGE, unfit.why, unfit.box)
+
+    def _fault(self, name: str, label: str, box: Box, error: Exception) -> RegionVerdict:
+        self._news.tell(name, f"ERROR/fault: {one_line(error)}", fault=error)
+        return _error(name, label, Reason.FAULT, f"{type(error).__name__}: {one_line(error)}", box)
+
+
+def _error(name: str, label: str, reason: Reason, why: str, box: Box) -> RegionVerdict:
+    return RegionVerdict(name=name, expected=label, verdict=Call.ERROR, reason=reason, detail=why, box=box)
 
 
 def _probability(score: float) -> float:
@@ -118,27 +165,15 @@ def _probability(score: float) -> float:
     return score if 0 <= score <= 1 else math.nan
 
 
-def _crop(frame: Frame, box: Box) -> Image:
-    """The pixels of `box`. Raises PictureError where there are none, or the box does not lie within the frame."""
-    if frame.pixels is None:
-        raise PictureError(frame.name or f"frame {frame.sequence}", frame.trouble or "gave no picture")
-    height, width = frame.pixels.shape[:2]
-    x, y, w, h = box
-    if x + w > width or y + h > height:
-        where = frame.name or f"frame {frame.sequence}"
-        raise PictureError(where, f"is {width} x {height} pixels, but the region's box is {list(box)}; correct the box")
-    return frame.pixels[y : y + h, x : x + w]
-
-
-def _peak(difference: Floats, origin: Matrix, box: Box) -> tuple[int, int] | None:
+def _peak(difference: Floats, origin: Matrix, piece: Cut) -> tuple[int, int] | None:
     """Where `difference` (float32 [H, W], of the view) is largest, x, y in pixels of the frame.
 
-    `origin` takes its pixels to the view as the frame shows it; what was repeated from beyond is at its border.
+    `origin` takes its pixels to the view of `piece`; what was repeated from beyond is at its border.
     """
     height, width = difference.shape
     row, column = divmod(int(np.argmax(difference)), width)
     if not math.isfinite(difference[row, column]):
         return None
     view_x, view_y = np.clip(origin @ (column, row, 1), 0, (width - 1, height - 1))
-    x, y, w, h = box
-    return x + int((view_x + 0.5) * w / width), y + int((view_y + 0.5) * h / height)
+    h, w = piece.picture.shape[:2]
+    return piece.in_frame((view_x + 0.5) * w / width, (view_y + 0.5) * h / height)

@@ -36,9 +36,9 @@ BEAT_S = 0.5
 def inspect(station: Station, stop: threading.Event, share: Callable[[Bundle], Bundle]) -> None:
     """Inspect as `station` says, until its source ends or `stop` is set. `share`: the bundle on the engine to be used.
 
-    Raises StoreError, BundleError, KeyFileError, CameraError, RecipeError or OutboxError where it cannot start or go
-    on, and BrokerError where a replay has ended and verdicts could not be delivered; they stay in the outbox for the
-    next run.
+    Raises StoreError, BundleError, KeyFileError, PictureError (of a mark), CameraError, RecipeError or OutboxError
+    where it cannot start or go on, and BrokerError where a replay has ended and verdicts could not be delivered; they
+    stay in the outbox for the next run.
     """
     store = Store(station.data, station.trusted_keys)
     bundle, choice = first_bundle(station, store)
@@ -75,7 +75,8 @@ def inspect(station: Station, stop: threading.Event, share: Callable[[Bundle], B
             for shot in triggers:
                 inspector = changeover.inspector  # before the labels: see there
                 labels = recipe.labels_at(shot.frame.taken)
-                verdict = outbox.append(inspector.inspect(shot.frame, labels, shot.trigger, shot.asked_by))
+                inspection = inspector.inspect(shot.frame, labels, shot.trigger, shot.asked_by)
+                verdict = outbox.append(inspection.verdict)
                 broker.wake()
                 if shot.key is not None:
                     requests.answer(shot.key, verdict.to_json())

@@ -9,9 +9,10 @@ from pathlib import Path
 from edge_runtime.bundle import load_bundle
 from edge_runtime.cameras import Frame
 from edge_runtime.errors import KenpinError, PictureError, UsageError
+from edge_runtime.framing import Framing
 from edge_runtime.inspector import Inspector
 from edge_runtime.picture import printable, read_picture
-from edge_runtime.station import Region
+from edge_runtime.regions import Region
 from edge_runtime.tuning import tuned
 
 log = logging.getLogger(__name__)
@@ -36,12 +37,12 @@ def score(file: Path, images: list[Path], label: str, trusted_keys: Sequence[Pat
         bundle = tuned(bundle)
     except KenpinError as error:
         log.warning("judging with %s: %s", bundle.engine.setting, error)
-    inspector = Inspector(bundle, {WHOLE: Region(expected=label)}, bundle.info.thresholds)
+    inspector = Inspector(bundle, Framing({WHOLE: Region(expected=label)}), bundle.info.thresholds)
     for number, image in enumerate(images, start=1):
         captured_ns, begin = time.time_ns(), time.perf_counter()
         pixels = read_picture(image)
         frame = Frame(pixels, captured_ns, number, (time.perf_counter() - begin) * 1000, printable(str(image)))
-        verdict = inspector.inspect(frame, {WHOLE: label}, "score").model_copy(update={"seq": number})
+        verdict = inspector.inspect(frame, {WHOLE: label}, "score").verdict.model_copy(update={"seq": number})
         sys.stdout.write(verdict.to_json().decode() + "\n")
 
 

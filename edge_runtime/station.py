@@ -22,8 +22,11 @@ from pydantic_core import PydanticCustomError
 from edge_runtime.bundle import BundleInfo
 from edge_runtime.cameras.config import CameraConfig
 from edge_runtime.errors import StationError
+from edge_runtime.gate import GateLimits, Source
+from edge_runtime.marks import Mark
 from edge_runtime.mistakes import explain
-from edge_runtime.table import Count, Extent, LocalPath, Table
+from edge_runtime.regions import Region
+from edge_runtime.table import LocalPath, Table
 from edge_runtime.toml_file import TomlFile, by_line
 from edge_runtime.triggers.config import CameraTrigger, TriggerConfig
 from edge_runtime.verdict import Thresholds
@@ -65,16 +68,10 @@ TopicLevel = Annotated[
     AfterValidator(_safe_level),
     Field(max_length=64, description='a name of 1 to 64 characters, without "/", "+" or "#", and no "$" in front'),
 ]
+SOURCES = {"folder": Source.REPLAY, "video": Source.REPLAY, "stream": Source.STREAM}
+"""By the kind of camera; one that is not here gives each picture as its sensor took it."""
+Name = Annotated[str, Field(min_length=1, max_length=64)]
 Threshold = Annotated[float, Field(ge=0, le=1, description="a probability from 0 to 1; scores at or above it are NG")]
-
-
-class Region(Table):
-    """A place in the frame with its own expected part. `box`: x, y, width, height in pixels; None: the whole frame."""
-
-    expected: str = Field(min_length=1, description="one of the bundle's part labels")
-    box: Annotated[tuple[Count, Count, Extent, Extent], Field(strict=False)] | None = Field(
-        default=None, description="[x, y, width, height] in whole pixels, as box = [0, 0, 300, 300]"
-    )
 
 
 def _usual_port(value: object, info: ValidationInfo) -> object:
@@ -142,6 +139,17 @@ class StationThresholds(Table):
     mismatch: Threshold | None = None
 
 
+def _followed(marks: dict[str, Mark], info: ValidationInfo) -> dict[str, Mark]:
+    """A whole frame can follow no mark: wherever it moved to, a part of it would be missing."""
+    regions: dict[str, Region] = info.data.get("region", {})
+    whole = [name for name, region in regions.items() if region.box is None and region.corners is None]
+    if marks and whole:
+        raise PydanticCustomError(
+            "followed", "moves regions, but {names} has neither box nor corners", {"names": ", ".join(whole)}
+        )
+    return marks
+
+
 class Station(Table):
     """A whole STATION.toml. `data`: the folder for outbox and recipe. Paths are as the file's folder makes them.
 
@@ -158,9 +166,13 @@ class Station(Table):
     data: LocalPath = Field(description='a folder of this station\'s own, as data = "state"')
     camera: CameraConfig = Field(description='a table with kind = "..."')
     trigger: TriggerConfig = Field(default=CameraTrigger(), description='a table with kind = "..."')
-    region: dict[Annotated[str, Field(min_length=1, max_length=64)], Region] = Field(
+    region: dict[Name, Region] = Field(
         min_length=1, description='one or more tables like [region.J4] with expected = "..."'
     )
+    mark: Annotated[dict[Name, Mark], AfterValidator(_followed)] = Field(
+        default={}, max_length=2, description="one or two tables like [mark.left] with template, at and search"
+    )
+    gate: GateLimits = Field(default=GateLimits(), description="a table with limits of a frame's quality")
     mqtt: Mqtt = Field(description='a table with host = "..."')
     thresholds: StationThresholds = Field(default=StationThresholds(), description="a table with defect and mismatch")
 
@@ -181,6 +193,11 @@ class Station(Table):
     def bundle_named(self) -> str:
         """The bundle as the file has it, which stays the same where the station's folder is moved."""
         return str(self._file.values["bundle"])
+
+    @property
+    def source(self) -> Source:
+        """What a picture that comes again means at this station's camera."""
+        return SOURCES.get(self.camera.kind, Source.SENSOR)
 
     def expected(self) -> dict[str, str]:
         """Region → the part label that the file expects there."""

@@ -11,6 +11,11 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field
 
 Probability = Annotated[float, Field(ge=0, le=1)]
+Box = tuple[int, int, int, int]
+"""x, y, width, height in pixels of the frame."""
+Point = tuple[float, float]
+Corners = tuple[Point, Point, Point, Point]
+"""Clockwise from the part's own top left, x, y in pixels of the frame."""
 
 
 class Call(StrEnum):
@@ -77,9 +82,10 @@ class RegionVerdict(_Wire):
 
     `found`: for a wrong part, the label that fits, or "unknown". `found_score`: the probability that it is the label
     that fits best, whether that is well enough or not. `unusual`: how the view is unlike those that the part was learnt
-    from, as of `quality.BEYOND`; None where it is like them. `box`: the region in the frame, x, y, width, height in
-    pixels. `peak`: where the difference is largest, x, y in pixels of the frame. Scores and peak are None where nothing
-    was judged.
+    from, as of `quality.BEYOND`; None where it is like them. `detail`: what a person should know where nothing was
+    judged. `box`: the region in the frame, or the upright rectangle around it, x, y, width, height in pixels;
+    `corners`: where it is no upright rectangle, four x, y, clockwise from the part's top left. `peak`: where the
+    difference is largest, x, y in pixels of the frame. Scores and peak are None where nothing was judged.
     """
 
     name: str
@@ -91,7 +97,9 @@ class RegionVerdict(_Wire):
     defect_score: Probability | None = None
     mismatch_score: Probability | None = None
     unusual: tuple[str, ...] | None = None
-    box: tuple[int, int, int, int]
+    detail: str | None = None
+    box: Box
+    corners: Corners | None = None
     peak: tuple[int, int] | None = None
 
 

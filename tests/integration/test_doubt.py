@@ -7,9 +7,10 @@ import pytest
 
 from edge_runtime.bundle import Bundle, load_bundle
 from edge_runtime.cameras import Frame
+from edge_runtime.framing import Framing
 from edge_runtime.inspector import Inspector
 from edge_runtime.picture import Image
-from edge_runtime.station import Region
+from edge_runtime.regions import Region
 from edge_runtime.verdict import Call
 from tests.integration.test_training import folder_of
 from train.datasets import shapes
@@ -17,8 +18,8 @@ from train.fit import Settings, fit
 
 
 def calls(bundle: Bundle, label: str, views: list[Image]) -> list[Call]:
-    inspector = Inspector(bundle, {"r": Region(expected=label)}, bundle.info.thresholds)
-    return [inspector.inspect(Frame(view, 0, 1, 0.0), {"r": label}, "test").verdict for view in views]
+    inspector = Inspector(bundle, Framing({"r": Region(expected=label)}), bundle.info.thresholds)
+    return [inspector.inspect(Frame(view, 0, 1, 0.0), {"r": label}, "test").verdict.verdict for view in views]
 
 
 @pytest.mark.parametrize("label", shapes.LABELS)

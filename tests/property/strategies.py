@@ -24,7 +24,9 @@ regions = st.builds(
     defect_score=st.none() | probabilities,
     mismatch_score=st.none() | probabilities,
     unusual=st.none() | st.lists(st.sampled_from([word for pair in BEYOND for word in pair])).map(tuple),
+    detail=st.none() | names,
     box=st.tuples(pixels, pixels, pixels, pixels),
+    corners=st.none() | st.tuples(*[st.tuples(st.floats(0, 1e4), st.floats(0, 1e4))] * 4),
     peak=st.none() | st.tuples(pixels, pixels),
 )
 verdicts = st.builds(

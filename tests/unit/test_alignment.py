@@ -14,9 +14,10 @@ from edge_runtime.alignment import Alignment, Reference, _Move
 from edge_runtime.bundle import Bundle, BundleInfo, load_bundle
 from edge_runtime.cameras import Frame
 from edge_runtime.errors import BundleError
+from edge_runtime.framing import Framing
 from edge_runtime.inspector import Inspector, _peak
 from edge_runtime.picture import Image, ViewSpec
-from edge_runtime.station import Region
+from edge_runtime.regions import Region, cut
 from tests.loose import PLAY_SHIFT, PLAY_TURN, SIDE, loose_views, pattern, shown
 from tests.unit.test_bundle import changed
 
@@ -183,7 +184,8 @@ def test_what_comes_from_beyond_the_view_has_its_peak_at_the_border() -> None:
     difference = np.zeros((10, 20), np.float32)
     difference[4, 6] = 1
     beyond = np.array([[1.0, 0.0, 30.0], [0.0, 1.0, -20.0]])
-    assert _peak(difference, beyond, (100, 50, 40, 20)) == (100 + 39, 50 + 1)
+    region = Region(expected="A12", box=(100, 50, 40, 20))
+    assert _peak(difference, beyond, cut(np.zeros((100, 200, 1), np.uint8), "J4", region)) == (100 + 39, 50 + 1)
 
 
 @pytest.fixture
@@ -203,10 +205,10 @@ def test_the_peak_is_where_the_frame_shows_it(aligning_bundle: Bundle) -> None:
     view = aligning_bundle.info.alignment.references[0].picture
     shifted = np.asarray(cv2.copyMakeBorder(view, 2, 0, 0, 2, cv2.BORDER_REPLICATE), np.uint8)[:16, 2:, None]
     limits = aligning_bundle.info.thresholds
-    inspector = Inspector(aligning_bundle, {"J4": Region(expected="A12", box=(40, 30, 16, 16))}, limits)
+    inspector = Inspector(aligning_bundle, Framing({"J4": Region(expected="A12", box=(40, 30, 16, 16))}), limits)
     pixels = np.zeros((60, 60, 1), np.uint8)
     pixels[30:46, 40:56] = shifted
-    (region,) = inspector.inspect(Frame(pixels, 0, 1, 0.0), {"J4": "A12"}, "camera").regions
+    (region,) = inspector.inspect(Frame(pixels, 0, 1, 0.0), {"J4": "A12"}, "camera").verdict.regions
     seen = aligning_bundle.inspect(shifted, 0).reconstruction
     np.testing.assert_allclose(seen[4:12, 4:12].astype(int), view[4:12, 4:12].astype(int), atol=6)
     assert region.peak == (40 + 11 - 2, 30 + 11 + 2)

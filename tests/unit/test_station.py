@@ -53,6 +53,8 @@ def test_the_example_in_the_documentation_is_a_station(tmp_path: Path) -> None:
     assert documented == {
         *("site", "line", "station", "bundle", "trusted_keys", "data", "kind", "path", "rate_hz", "repeat"),
         *("expected", "box", "host", "port", "prefix", "defect", "mismatch"),
+        *("corners", "template", "at", "search", "likeness"),
+        *("size", "dark", "burnt_out", "blurred", "frozen", "torn"),
         *("tls", "ca", "certificate", "key", "user", "password_file"),
     }
 
@@ -111,6 +113,75 @@ def test_trusted_keys_that_are_none_are_never_taken_for_unchecked(tmp_path: Path
 def test_a_misspelt_trusted_keys_is_a_mistake_not_a_station_without(tmp_path: Path) -> None:
     (found,) = mistakes(tmp_path, f'trusted_key = ["plant.pub"]\n{GOOD}')
     assert found.endswith('unknown key; did you mean "trusted_keys"?')
+
+
+SLANTED = "corners = [[0, 0], [300, 10], [290, 300], [5, 280]]"
+BOX = "box = [0, 0, 300, 300]"
+MARK = '[mark.left]\ntemplate = "left.png"\nat = [120, 80]\nsearch = 40\n'
+
+
+def test_a_region_may_be_seen_in_perspective(tmp_path: Path) -> None:
+    region = read(tmp_path, GOOD.replace(BOX, SLANTED)).region["J4"]
+    assert region.corners == ((0, 0), (300, 10), (290, 300), (5, 280))
+    assert region.bounds() == (0, 0, 300, 300)
+
+
+@pytest.mark.parametrize(
+    ("corners", "told"),
+    [
+        ("[[0, 0], [0, 9], [9, 9], [9, 0]]", "goes counterclockwise, which shows the part mirrored; expected four"),
+        ("[[0, 0], [9, 9], [9, 0], [0, 9]]", "crosses itself or is dented; expected four [x, y] in pixels, clockwise"),
+        ("[[0, 0], [9, 0], [9, 9]]", "has too few values; expected four [x, y] in pixels"),
+        ("[[0, 0], [9, 0], [9, 9], [0]]", "has too few values"),
+        ("[[0, 0], [9, 0], [9, 9], [0, true]]", "must be a valid number"),
+        ("[0, 0, 9, 9]", "must be a list"),
+    ],
+)
+def test_corners_that_no_part_has_are_told_with_their_line(tmp_path: Path, corners: str, told: str) -> None:
+    found = mistakes(tmp_path, GOOD.replace(BOX, f"corners = {corners}"))
+    assert found[0].startswith("station.toml:12 [region.J4] corners = [")
+    assert told in found[0]
+
+
+def test_box_and_corners_together_are_a_mistake(tmp_path: Path) -> None:
+    (found,) = mistakes(tmp_path, GOOD.replace(BOX, f"{BOX}\n{SLANTED}"))
+    assert found.startswith("station.toml:13 [region.J4] corners = ")
+    assert "stands beside box: name one of the two" in found
+
+
+def test_marks_are_read_with_their_templates_beside_the_file(tmp_path: Path) -> None:
+    text = GOOD.replace('"B7"', f'"B7"\n{BOX}') + MARK
+    mark = read(tmp_path, text).mark["left"]
+    assert (mark.template, mark.at, mark.search, mark.likeness) == (tmp_path / "left.png", (120, 80), 40, 0.7)
+    assert read(tmp_path, GOOD).mark == {}
+
+
+def test_a_whole_frame_cannot_follow_a_mark(tmp_path: Path) -> None:
+    (found,) = mistakes(tmp_path, GOOD + MARK)
+    assert found.startswith("station.toml:17 [mark]: moves regions, but J5 has neither box nor corners")
+
+
+@pytest.mark.parametrize(
+    ("was", "now", "told"),
+    [
+        ("search = 40\n", "", "station.toml:18 [mark.left] search: is missing; expected how many pixels it may"),
+        ("search = 40", "search = 0", "station.toml:21 [mark.left] search = 0: must be greater than or equal to 1"),
+        ("at = ", "att = ", 'station.toml:20 [mark.left] att = [120, 80]: unknown key; did you mean "at"?'),
+        ("search = 40", "search = 40\nlikeness = 1.5", "station.toml:22 [mark.left] likeness = 1.5: must be less"),
+        (MARK, MARK + MARK.replace("left", "b") + MARK.replace("left", "c"), "station.toml:18 [mark]: "),
+    ],
+)
+def test_a_mistake_in_a_mark_names_its_place(tmp_path: Path, was: str, now: str, told: str) -> None:
+    text = GOOD.replace('"B7"', f'"B7"\n{BOX}') + MARK
+    found = mistakes(tmp_path, text.replace(was, now))
+    assert any(mistake.startswith(told) for mistake in found), found
+
+
+def test_the_limits_of_the_gate_can_be_stated(tmp_path: Path) -> None:
+    gate = read(tmp_path, GOOD + "[gate]\nsize = [1280, 1024]\nburnt_out = 0.5\ndark = 30\ntorn = false\n").gate
+    assert (gate.size, gate.burnt_out, gate.dark, gate.torn, gate.frozen) == ((1280, 1024), 0.5, 30, False, 3)
+    (found,) = mistakes(tmp_path, GOOD + "[gate]\nblured = 0.1\n")
+    assert found == 'station.toml:18 [gate] blured = 0.1: unknown key; did you mean "blurred"?'
 
 
 def test_what_is_left_out_has_a_harmless_default(tmp_path: Path) -> None:

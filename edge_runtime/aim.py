@@ -1,0 +1,136 @@
+"""For who aims a camera without a screen: how a station's regions lie on a picture, and marks cut from one."""
+
+import json
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from edge_runtime.cameras import Frame
+from edge_runtime.disk import write_whole
+from edge_runtime.errors import PictureError, UsageError
+from edge_runtime.framing import Framing, Unfit
+from edge_runtime.marks import Found, Mark, as_template, find, grey
+from edge_runtime.picture import Image, printable, read_picture
+from edge_runtime.regions import Cut
+from edge_runtime.station import Station
+from edge_runtime.verdict import Box
+
+GOOD, BAD, MARK = (0, 200, 0), (0, 0, 255), (255, 160, 0)
+"""BGR: a region that can be judged, one that cannot, and a mark."""
+ASIDE = 4
+"""Pixels that a mark is moved aside, to see whether it is told from itself."""
+SAME = 0.95
+"""Likeness at which it is not: a line looks the same all along itself."""
+
+
+def show_regions(path: Path, picture: Path, out: Path) -> None:
+    """Draw the regions and marks of the station file `path` onto `picture` as the PNG `out`, and print where they are.
+
+    Raises StationError, and PictureError where the picture or a mark's template cannot be used. What is wrong with the
+    picture, as the station sees it, is printed.
+    """
+    station = Station.read(path)
+    framing = Framing(station.region, station.mark, station.gate, station.source)
+    pixels = read_picture(picture)
+    drawn = np.repeat(pixels, 3, axis=2) if pixels.shape[2] == 1 else pixels.copy()
+    for name, mark in station.mark.items():
+        try:
+            found = framing.marks.find_one(pixels, name)
+        except PictureError as error:
+            _say(str(error))
+            continue
+        _say(f"mark {name!r}: [{found.x:.1f}, {found.y:.1f}], was {list(mark.at)}, likeness {found.likeness:.2f}")
+        _draw_mark(drawn, name, found, framing.marks.size(name))
+    for name, seen in framing.look(Frame(pixels, 0, 1, 0.0, printable(picture.name))).items():
+        expected = station.region[name].expected
+        corners = _corners(seen)
+        if isinstance(seen, Unfit):
+            _say(f"region {name} ({expected}): bad_image: {seen.why}")
+        else:
+            height, width = seen.picture.shape[:2]
+            where = [list(corner) for corner in seen.corners] if seen.corners else list(seen.box)
+            _say(f"region {name} ({expected}): {where}, {width} x {height} pixels upright")
+        _draw_region(drawn, corners, f"{name}: {expected}", GOOD if isinstance(seen, Cut) else BAD)
+    write_whole(out, cv2.imencode(".png", drawn)[1].tobytes())
+
+
+def cut_mark(picture: Path, out: Path, box: Box, search: int) -> None:
+    """Cut the mark in `box` (x, y, width, height) of `picture` into the PNG `out`, and print its table for the station.
+
+    Raises PictureError where the picture cannot be read, and UsageError where the box is no mark that could be found
+    again within `search` pixels: it is another size than can be, or the picture shows it twice.
+    """
+    pixels = read_picture(picture)
+    height, width = pixels.shape[:2]
+    x, y, w, h = box
+    if x + w > width or y + h > height:
+        raise UsageError(f"--box {x} {y} {w} {h} is not within {picture}, which is {width} x {height} pixels")
+    if not out.name.lower().endswith(".png"):
+        raise UsageError(f"{out}: expected the name of a PNG, as left.png; others lose what a mark is found by")
+    if search < 1:
+        raise UsageError("--search 0 finds a mark only where it was; expected the pixels that it may move")
+    cropped = pixels[y : y + h, x : x + w]
+    try:
+        template = as_template(cropped, picture)
+        _check_it_has_a_place(pixels, template, x, y)
+        find(pixels, out.stem, Mark(template=out, at=(x, y), search=search), template)
+    except PictureError as error:
+        raise UsageError(f"--box {x} {y} {w} {h} of {picture} is no good mark: {error.why}") from error
+    write_whole(out, cv2.imencode(".png", cropped)[1].tobytes())
+    table, file = (json.dumps(text, ensure_ascii=False) for text in (out.stem, str(out)))
+    sys.stdout.write(f"[mark.{table}]\ntemplate = {file}\nat = [{x}, {y}]\nsearch = {search}\n")
+
+
+def _check_it_has_a_place(pixels: Image, template: npt.NDArray[np.uint8], x: int, y: int) -> None:
+    """Raise PictureError where a mark looks the same a little aside."""
+    height, width = template.shape
+    frame = grey(pixels)
+    for across, down, way in ((ASIDE, 0, "left and right"), (0, ASIDE, "up and down")):
+        for sign in (-1, 1):
+            left, top = x + sign * across, y + sign * down
+            aside = frame[max(0, top) : top + height, max(0, left) : left + width]
+            if aside.shape != template.shape or min(left, top) < 0:
+                continue
+            likeness = float(cv2.matchTemplate(aside, template, cv2.TM_CCOEFF_NORMED)[0, 0])
+            if likeness > SAME:
+                raise PictureError("mark", f"it looks the same {way} of itself; cut one with edges in both directions")
+
+
+def _corners(seen: Cut | Unfit) -> npt.NDArray[np.float64]:
+    if isinstance(seen, Cut) and seen.corners is not None:
+        return np.array(seen.corners, np.float64)
+    x, y, w, h = seen.box
+    return np.array([[x, y], [x + w, y], [x + w, y + h], [x, y + h]], np.float64)
+
+
+def _draw_mark(drawn: Image, name: str, found: Found, size: tuple[int, int]) -> None:
+    corner = round(found.x), round(found.y)
+    cv2.rectangle(drawn, corner, (corner[0] + size[0], corner[1] + size[1]), MARK, _thick(drawn))
+    _write(drawn, name, corner, MARK)
+
+
+def _draw_region(drawn: Image, corners: npt.NDArray[np.float64], text: str, colour: tuple[int, int, int]) -> None:
+    """Its outline, with a dot in the part's own top left, and what is expected there."""
+    points = corners.round().astype(np.int32)
+    cv2.polylines(drawn, [points], True, colour, _thick(drawn), cv2.LINE_AA)
+    cv2.circle(drawn, points[0].tolist(), 3 * _thick(drawn), colour, -1, cv2.LINE_AA)
+    _write(drawn, text, points[0].tolist(), colour)
+
+
+def _write(drawn: Image, text: str, above: tuple[int, int], colour: tuple[int, int, int]) -> None:
+    """OpenCV has no letters but ASCII; what is printed has all."""
+    thick = _thick(drawn)
+    place = above[0] + 4 * thick, max(above[1] - 4 * thick, 12 * thick)
+    cv2.putText(drawn, text, place, cv2.FONT_HERSHEY_SIMPLEX, 0.5 * thick, colour, thick, cv2.LINE_AA)
+
+
+def _thick(drawn: Image) -> int:
+    """Pixels of a line, so that it is seen when the picture fills a screen."""
+    return max(1, round(float(drawn.shape[1]) / 800))
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(printable(line) + "\n")

@@ -1,0 +1,110 @@
+"""`kenpin-edge regions` and `mark`: aiming a camera without a screen."""
+
+import tomllib
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from edge_runtime.cli import main
+from edge_runtime.picture import read_picture
+from tests.marked import LEFT, RIGHT, marked_frame, moved
+from tests.unit.test_station import GOOD
+
+Captured = pytest.CaptureFixture[str]
+REGIONS = GOOD.replace("box = [0, 0, 300, 300]", "corners = [[250, 180], [400, 185], [395, 300], [255, 295]]").replace(
+    'expected = "B7"', 'expected = "B7"\nbox = [500, 100, 100, 100]'
+)
+
+
+@pytest.fixture
+def frame(tmp_path: Path) -> Path:
+    cv2.imwrite(str(tmp_path / "frame.png"), marked_frame())
+    return tmp_path / "frame.png"
+
+
+def coloured(picture: Path, colour: tuple[int, int, int]) -> int:
+    """How many pixels are drawn in it."""
+    return int((read_picture(picture) == np.array(colour)).all(axis=2).sum())
+
+
+def cut_marks(frame: Path) -> None:
+    for name, (x, y) in (("left", LEFT), ("right", RIGHT)):
+        out = frame.parent / f"{name}.png"
+        assert main(["mark", str(frame), str(out), "--box", str(x), str(y), "48", "48"]) == 0
+
+
+def test_marks_that_were_cut_are_tables_for_the_station_and_regions_follow_them(frame: Path, capsys: Captured) -> None:
+    cut_marks(frame)
+    tables = capsys.readouterr().out
+    assert tomllib.loads(tables)["mark"]["left"] == {
+        "template": str(frame.parent / "left.png"),
+        "at": list(LEFT),
+        "search": 40,
+    }
+    station, later, out = (frame.parent / name for name in ("station.toml", "later.png", "overlay.png"))
+    station.write_text(REGIONS + tables)
+    cv2.imwrite(str(later), moved(marked_frame(), 6, -4, 1))
+    assert main(["regions", str(station), str(later), "--out", str(out)]) == 0
+    said = capsys.readouterr().out.splitlines()
+    assert said[0].startswith("mark 'left': [")
+    assert "was [80, 90], likeness 0.9" in said[0]
+    assert said[2].startswith("region J4 (A12): [[25")
+    assert said[3].endswith("100 x 100 pixels upright")
+    assert read_picture(out).shape == (480, 640, 3)
+    assert coloured(out, (0, 200, 0)) > 100
+    assert coloured(out, (255, 160, 0)) > 200
+    assert coloured(out, (0, 0, 255)) == 0
+
+
+def test_what_is_wrong_with_the_picture_is_printed_and_drawn(frame: Path, capsys: Captured) -> None:
+    cut_marks(frame)
+    station, out = frame.parent / "station.toml", frame.parent / "overlay.png"
+    station.write_text(REGIONS + capsys.readouterr().out)
+    hidden = marked_frame()
+    hidden[300:] = hidden[180:360]
+    cv2.imwrite(str(frame), hidden)
+    assert main(["regions", str(station), str(frame), "--out", str(out)]) == 0
+    said = capsys.readouterr().out.splitlines()
+    assert said[1].startswith("mark 'right': not found (likeness")
+    assert said[2].startswith("region J4 (A12): bad_image: mark 'right': not found")
+    assert coloured(out, (0, 0, 255)) > 100
+    assert coloured(out, (0, 200, 0)) == 0
+
+
+@pytest.mark.parametrize(
+    ("box", "told"),
+    [
+        ((600, 0, 41, 20), "is not within"),
+        ((10, 10, 7, 30), "is too small for a mark"),
+        ((10, 10, 40, 40), "shows nothing that could be found again"),
+        ((250, 20, 40, 40), "it looks the same left and right of itself"),
+    ],
+)
+def test_what_is_no_good_mark_is_refused_and_nothing_is_written(
+    frame: Path, capsys: Captured, box: tuple[int, ...], told: str
+) -> None:
+    picture = marked_frame()
+    picture[38:44, 200:400] = 200
+    cv2.imwrite(str(frame), picture)
+    out = frame.parent / "m.png"
+    assert main(["mark", str(frame), str(out), "--box", *map(str, box)]) == 2
+    captured = capsys.readouterr()
+    assert told in captured.err
+    assert captured.out == ""
+    assert sorted(path.name for path in frame.parent.iterdir()) == ["frame.png"]
+
+
+def test_a_mark_is_kept_as_a_png_and_must_be_able_to_move(frame: Path, capsys: Captured) -> None:
+    box = ["--box", *map(str, LEFT), "48", "48"]
+    assert main(["mark", str(frame), str(frame.parent / "m.jpg"), *box]) == 2
+    assert "expected the name of a PNG" in capsys.readouterr().err
+    assert main(["mark", str(frame), str(frame.parent / "m.png"), *box, "--search", "0"]) == 2
+    assert "--search 0" in capsys.readouterr().err
+
+
+def test_a_picture_as_it_was_cut_is_the_template(frame: Path) -> None:
+    cut_marks(frame)
+    x, y = LEFT
+    assert np.array_equal(read_picture(frame.parent / "left.png"), marked_frame()[y : y + 48, x : x + 48])
