@@ -58,6 +58,8 @@ def first_bundle(station: Station, store: Store) -> tuple[Bundle, Choice | None]
 class Changeover:
     """Which inspector judges now, `inspector`, and the thread that replaces it when another bundle is chosen.
 
+    `framing`: the regions that whoever judges looks at.
+
     Who judges a frame takes `inspector` before the labels: should both change in between, the labels that were expected
     when the picture was taken are still ones that this inspector knows.
     """
@@ -77,7 +79,7 @@ class Changeover:
         where a mark's template cannot be used.
         """
         self._station, self._store, self._recipe, self._share = station, store, recipe, share
-        self._framing = Framing(station.region, station.mark, station.gate, station.source)
+        self.framing = Framing(station.region, station.mark, station.gate, station.source)
         self.inspector = self._inspector(bundle)
         self._settled = choice  # what chose the bundle that judges
         self._seen = choice
@@ -188,7 +190,7 @@ class Changeover:
         """An inspector whose thresholds are the bundle's own, where the station states none."""
         at = self._station
         limits = at.limits(bundle.info.thresholds)
-        return Inspector(self._share(bundle), self._framing, limits, at.site, at.line, at.station)
+        return Inspector(self._share(bundle), self.framing, limits, at.site, at.line, at.station)
 
     def _work(self, tell: Tell) -> None:
         for step in chain([self.speed_up], repeat(self.look)):

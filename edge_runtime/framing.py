@@ -20,8 +20,12 @@ class Unfit:
     box: Box
 
 
+WATCHED = 256
+"""Frames whose trouble is remembered: more than any trigger chooses among."""
+
+
 class Framing:
-    """The regions of one camera's frames. It remembers the last frame, so one thread gives it all of them in order."""
+    """The regions of one camera's frames. It remembers the last frames, so one thread gives it all of them in order."""
 
     def __init__(
         self,
@@ -34,7 +38,12 @@ class Framing:
         self.regions = dict(regions)
         self.marks = Marks(marks or {})
         self._gate = Gate(limits or GateLimits(), source)
-        self._last: tuple[Frame, str | None] | None = None
+        self._watched: dict[tuple[int, float], str | None] = {}
+
+    def watch(self, frame: Frame) -> None:
+        """See a frame of a free-running camera that may never be judged: what is frozen or stale shows in a series."""
+        if frame.pixels is not None:
+            self._trouble(frame, frame.pixels)
 
     def look(self, frame: Frame) -> dict[str, Cut | Unfit]:
         """For each region its picture in `frame`, or why it must not be judged.
@@ -63,10 +72,13 @@ class Framing:
         return seen
 
     def _trouble(self, frame: Frame, pixels: Image) -> str | None:
-        """What the gate says of a frame; of one that two triggers share, the same again: it has not come again."""
-        if self._last is None or self._last[0] is not frame:
-            self._last = frame, self._gate.trouble(pixels, frame.captured_ns)
-        return self._last[1]
+        """What the gate says of a frame; of one that was seen before, the same again: it has not come again."""
+        key = frame.sequence, frame.taken
+        if key not in self._watched:
+            if len(self._watched) >= WATCHED:
+                del self._watched[next(iter(self._watched))]
+            self._watched[key] = self._gate.trouble(pixels, frame.taken)
+        return self._watched[key]
 
     def _all_unfit(self, frame: Frame, why: str) -> dict[str, Cut | Unfit]:
         height, width = frame.pixels.shape[:2] if frame.pixels is not None else (0, 0)

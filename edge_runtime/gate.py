@@ -92,14 +92,14 @@ class Gate:
         self._limits, self._source = limits, source
         self._size = limits.size
         self._before: Rows | None = None
-        self._equal, self._equal_since_ns = 1, 0
+        self._equal, self._equal_since = 1, 0.0
         self._fill: tuple[int, tuple[int, ...]] | None = None
         self._seen_good = False
 
-    def trouble(self, pixels: Image, captured_ns: int) -> str | None:
+    def trouble(self, pixels: Image, taken: float) -> str | None:
         """What is wrong with a frame, uint8 [H, W, C], in words; None where it may be judged.
 
-        `captured_ns`: Unix time of exposure.
+        `taken`: when, in seconds of a clock that nobody sets.
         """
         height, width = pixels.shape[:2]
         if self._size is None and self._source is not Source.REPLAY:
@@ -108,7 +108,7 @@ class Gate:
             return f"{width} x {height} pixels, not {self._size[0]} x {self._size[1]} as before or as [gate] says"
         rows = _some_rows(pixels)
         fill = _fill(pixels)
-        trouble = self._torn(rows, fill, height) or self._frozen(rows, captured_ns) or self._unlit_or_blurred(rows)
+        trouble = self._torn(rows, fill, height) or self._frozen(rows, taken) or self._unlit_or_blurred(rows)
         self._before = rows
         if trouble is None:
             self._fill, self._seen_good = fill, True
@@ -145,15 +145,15 @@ class Gate:
             return True  # no sensor is without noise but where it ends
         return self._seen_good and (self._fill is None or self._fill[1] != fill[1] or fill[0] < self._fill[0])
 
-    def _frozen(self, rows: Rows, captured_ns: int) -> str | None:
+    def _frozen(self, rows: Rows, taken: float) -> str | None:
         if self._before is None or not np.array_equal(rows, self._before):
-            self._equal, self._equal_since_ns = 1, captured_ns
+            self._equal, self._equal_since = 1, taken
             return None
         self._equal += 1
         limit = self._limits.frozen
         if self._source is Source.REPLAY or not limit or self._equal < limit:
             return None
-        lasted_s = (captured_ns - self._equal_since_ns) / 1e9
+        lasted_s = taken - self._equal_since
         if self._source is Source.STREAM and lasted_s < STREAM_S:
             return None
         return f"frozen: the camera has given the same picture {self._equal} times; start it again"

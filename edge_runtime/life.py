@@ -9,7 +9,7 @@ from functools import partial
 
 from edge_runtime.broker import Broker
 from edge_runtime.bundle import Bundle
-from edge_runtime.cameras import open_camera
+from edge_runtime.cameras import Frame, open_camera
 from edge_runtime.cameras.capture import Capture
 from edge_runtime.changeover import Changeover, first_bundle
 from edge_runtime.commands import set_label
@@ -21,7 +21,7 @@ from edge_runtime.requests import Requests
 from edge_runtime.station import Station
 from edge_runtime.store import Choice, Store
 from edge_runtime.triggers import Triggers
-from edge_runtime.triggers.config import CameraTrigger
+from edge_runtime.triggers.config import CameraTrigger, PresenceTrigger
 
 log = logging.getLogger(__name__)
 
@@ -62,7 +62,13 @@ def inspect(station: Station, stop: threading.Event, share: Callable[[Bundle], B
         each = isinstance(station.trigger, CameraTrigger)
         capture = Capture(partial(open_camera, station.camera), wake, broker.tell, each=each)
         pulse = Pulse(capture, time.monotonic)
-        triggers = Triggers(station.trigger, capture, wake, stop, pulse.beat)
+
+        def looked(frame: Frame) -> None:
+            changeover.framing.watch(frame)
+            if isinstance(station.trigger, PresenceTrigger):  # a part was looked for, which is inspecting
+                pulse.beat()
+
+        triggers = Triggers(station.trigger, capture, wake, stop, looked)
         requests = Requests(triggers.ask, lambda _key: None)
         broker.obey({"inspect": requests.inspect, "set-label": set_label(recipe)})
 

@@ -32,7 +32,7 @@ RESULTS = Path(__file__).parents[1] / "results"
 VIDEO = DATA / "video" / "bottle-detection.mp4"
 SIZE = (1024, 1280)
 """Rows and columns of the frame that is timed."""
-PERIOD_NS = 33_000_000
+PERIOD_S = 0.033
 NOISE = 1.0
 """Grey levels of the noise of a quiet sensor: the video has lost it in compression."""
 QUALITY = 80
@@ -107,7 +107,7 @@ def real(rng: np.random.Generator) -> Iterator[Row]:
         gate, told = Gate(GateLimits(), source), list[str]()
         count = 0
         for count, pixels in enumerate(frames, start=1):
-            if trouble := gate.trouble(pixels, count * PERIOD_NS) or gate.burnt_out(pixels):
+            if trouble := gate.trouble(pixels, count * PERIOD_S) or gate.burnt_out(pixels):
                 told.append(trouble)
         yield {"real": name, "pictures": count, "false_alarms": len(told), "told": told[:3]}
 
@@ -154,7 +154,7 @@ def broken(rng: np.random.Generator) -> Iterator[Row]:
             gate = Gate(GateLimits(), Source.SENSOR)
             gate.trouble(good[at - 1], 0)
             asked += 1
-            refused += gate.trouble(way(at), PERIOD_NS) is not None
+            refused += gate.trouble(way(at), PERIOD_S) is not None
         yield {"broken": name, "pictures": asked, "refused": refused}
 
 

@@ -49,8 +49,8 @@ class _Asked:
 class Triggers:
     """The shots of a station, one after the other, until it is to stop or a replay is over. For one thread.
 
-    `wake` is set by who has something for it: the capture, and `ask`. `looked` is called for each picture in which a
-    part was looked for. `count`: how many triggers there were.
+    `wake` is set by who has something for it: the capture, and `ask`. `looked` is called with each frame of a
+    free-running camera, also those that are never judged. `count`: how many triggers there were.
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class Triggers:
         capture: Capture,
         wake: threading.Event,
         stop: threading.Event,
-        looked: Callable[[], None],
+        looked: Callable[[Frame], None],
         clock: Clock = time.monotonic,
     ) -> None:
         """Raises PictureError where the picture of an empty zone cannot be used."""
@@ -113,11 +113,11 @@ class Triggers:
             return None if frame is None else Shot(frame, "camera")
         self._tick()
         while (frame := self._capture.take()) is not None:
+            self._looked(frame)
             if self._presence is None:
                 self._look_at(frame)
                 continue
             part = self._presence.see(frame)
-            self._looked()
             if part is not None:
                 return Shot(part, "presence")
         return self._serve()

@@ -20,7 +20,7 @@ def test_no_frame_of_real_footage_is_refused(name: str, source: Source) -> None:
     count, refused = 0, list[str]()
     while (grabbed := video.read())[0]:
         pixels = as_picture(grabbed[1], name)
-        trouble = gate.trouble(pixels, count * 33_000_000) or gate.burnt_out(pixels)
+        trouble = gate.trouble(pixels, count * 0.033) or gate.burnt_out(pixels)
         count += 1
         refused += [f"frame {count}: {trouble}"] if trouble else []
     assert count > 30

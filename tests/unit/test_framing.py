@@ -60,3 +60,21 @@ def test_a_region_that_is_burnt_out_is_refused_and_the_others_are_judged(source:
     assert isinstance(seen["J4"], Unfit)
     assert seen["J4"].why.startswith("burnt out: 100.0% of the picture")
     assert isinstance(seen["J5"], Cut)
+
+
+def test_a_stream_that_froze_before_anybody_asked_is_not_judged() -> None:
+    framing = Framing(REGIONS, source=Source.SENSOR)
+    last = frame(exposed(0))
+    for _ in range(3):
+        last = frame(exposed(0))
+        framing.watch(last)
+    assert why(framing, last) == {"frozen: the camera has given the same picture 3 times; start it again"}
+
+
+def test_a_frame_that_is_judged_after_later_ones_were_seen_is_as_it_was_when_it_came() -> None:
+    framing = Framing(REGIONS, source=Source.SENSOR)
+    older, newer = frame(exposed(0)), frame(exposed(1))
+    for seen in (older, newer, frame(exposed(2))):
+        framing.watch(seen)
+    assert why(framing, older) == {None}
+    assert why(framing, newer) == {None}

@@ -10,7 +10,7 @@ import simplejpeg
 from edge_runtime.gate import Gate, GateLimits, Source
 from edge_runtime.picture import Image
 
-SECOND_NS = 1_000_000_000
+SECOND = 1.0
 RNG = np.random.default_rng(0)
 SCENE: Image = np.kron(RNG.integers(20, 230, (12, 16, 3), np.uint8), np.ones((40, 40, 1), np.uint8))
 
@@ -23,7 +23,7 @@ def exposed(scene: Image = SCENE, noise: float = 2.0) -> Image:
 def told(*pictures: Image, source: Source = Source.SENSOR, limits: GateLimits | None = None) -> list[str]:
     """What the gate says of each of these, one second apart; "" where it lets it pass."""
     gate = Gate(limits or GateLimits(), source)
-    return [gate.trouble(picture, number * SECOND_NS) or "" for number, picture in enumerate(pictures)]
+    return [gate.trouble(picture, number * SECOND) or "" for number, picture in enumerate(pictures)]
 
 
 @pytest.mark.parametrize("source", Source)

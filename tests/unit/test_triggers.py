@@ -23,7 +23,7 @@ class World:
         self.lost_since: float | None = None
         self.ended = False
         self.stop = threading.Event()
-        self.triggers = Triggers(config, self, threading.Event(), self.stop, lambda: None, lambda: self.now)  # type: ignore[arg-type]
+        self.triggers = Triggers(config, self, threading.Event(), self.stop, lambda _frame: None, lambda: self.now)  # type: ignore[arg-type]
         self._shots: Iterator[Shot] = iter(self.triggers)
 
     def take(self) -> Frame | None:
