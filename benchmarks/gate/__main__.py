@@ -166,7 +166,7 @@ def costs(rng: np.random.Generator) -> Iterator[Row]:
         frames = [np.clip(scene + rng.normal(0, 2, scene.shape), 0, 255).astype(np.uint8) for _ in range(8)]
         colour = "grey" if channels == 1 else "colour"
         gate = Gate(GateLimits(), Source.SENSOR)
-        yield timed(f"gate, {colour}", frames, partial(gate.trouble, captured_ns=0))
+        yield timed(f"gate, {colour}", frames, partial(gate.trouble, taken=0.0))
         for side in (256, 512):
             box = Region(expected="A", box=(300, 300, side, side))
             slant = ((300, 310), (300 + side, 300), (290 + side, 300 + side), (310, 290 + side))
