@@ -77,8 +77,8 @@ def test_done_forgets_up_to_and_with_that_one_and_twice_is_fine(tmp_path: Path) 
 def test_the_disk_is_told_to_keep_every_commit(tmp_path: Path) -> None:
     """A kill says nothing of fsync, so the setting itself is looked at: 2 is FULL."""
     with Outbox(tmp_path) as outbox:
-        assert outbox._db.execute("PRAGMA synchronous").fetchone() == (2,)
-        assert outbox._db.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+        assert outbox._file.db.execute("PRAGMA synchronous").fetchone() == (2,)
+        assert outbox._file.db.execute("PRAGMA journal_mode").fetchone() == ("wal",)
 
 
 def test_a_verdict_survives_kill_nine(tmp_path: Path) -> None:
@@ -159,10 +159,10 @@ def test_a_file_damaged_while_running_is_moved_aside_and_inspection_goes_on(
     with Outbox(tmp_path) as outbox:
         for _ in range(200):
             outbox.append(VERDICT)
-        outbox._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        outbox._file.db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         with (tmp_path / "outbox.db").open("r+b") as file:
             file.write(os.urandom(40_000))
-        outbox._db.execute("PRAGMA shrink_memory")
+        outbox._file.db.execute("PRAGMA shrink_memory")
         with caplog.at_level(logging.ERROR):
             assert outbox.append(VERDICT).seq == 201
             assert outbox.append(VERDICT).seq == 202
