@@ -1,9 +1,9 @@
 """The ledger: every verdict's exact bytes, one a line, in files that are only ever appended to.
 
-The second copy beside the outbox, and the record that `kenpin-edge audit` reads. Segments lie in `<data>/ledger/`, named
-by the first number in them and the UTC day they were begun: `000000010482-20261125.jsonl`. The number comes first, so
-that they sort in order of the chain even where the clock was set back. The oldest go first, whole, so what is there is
-always the end of the chain without a hole.
+The second copy beside the outbox, and the record that `kenpin-edge audit` reads. Segments lie in `<data>/ledger/`,
+named by the first number in them and the UTC day they were begun: `000000010482-20261125.jsonl`. The number comes
+first, so that they sort in order of the chain even where the clock was set back. The oldest go first, whole, so what
+is there is always the end of the chain without a hole.
 """
 
 import json
@@ -50,12 +50,11 @@ class Ledger:
     `last`: number and hash of the last line, None where there is none.
     """
 
-    def __init__(
-        self, folder: Path, *, max_bytes: int, max_age_s: float, now: Callable[[], float] = time.time
-    ) -> None:
+    def __init__(self, folder: Path, *, max_bytes: int, max_age_s: float, now: Callable[[], float] = time.time) -> None:
         """Open or make the ledger, and cut off what a power cut left of a last line. `now`: Unix time."""
         self.folder = folder
         self._max_bytes, self._max_age_s, self._now = max_bytes, max_age_s, now
+        self._segment_bytes = min(SEGMENT_BYTES, max_bytes // 8)
         self._file: IO[bytes] | None = None
         self._segments: list[_Segment] = []
         self._synced = True
@@ -98,7 +97,7 @@ class Ledger:
 
     def drop_oldest(self, below: int | None = None) -> bool:
         """Delete the oldest closed segment, if all its numbers are less than `below`; whether one was deleted."""
-        if len(self._segments) < 2 or (below is not None and self._segments[1].first > below):  # noqa: PLR2004
+        if len(self._segments) < 2 or (below is not None and self._segments[1].first > below):
             return False
         segment = self._segments.pop(0)
         segment.path.unlink(missing_ok=True)
@@ -132,7 +131,7 @@ class Ledger:
         """The segment that takes a verdict numbered `first`; a new one where the last is full or of another day."""
         day = time.strftime("%Y%m%d", time.gmtime(self._now()))
         newest = self._segments[-1] if self._segments else None
-        fits = newest is not None and newest.size < SEGMENT_BYTES and newest.path.stem.endswith(day)
+        fits = newest is not None and newest.size < self._segment_bytes and newest.path.stem.endswith(day)
         if newest is not None and fits:
             if self._file is None:
                 self._file = newest.path.open("ab", buffering=0)
@@ -147,7 +146,10 @@ class Ledger:
         return self._file
 
     def _keep_bounds(self) -> None:
-        while sum(segment.size for segment in self._segments) + SEGMENT_BYTES > self._max_bytes and self.drop_oldest():
+        while (
+            sum(segment.size for segment in self._segments) + self._segment_bytes > self._max_bytes
+            and self.drop_oldest()
+        ):
             pass
         oldest = time.strftime("%Y%m%d", time.gmtime(max(self._now() - self._max_age_s - _DAY_S, 0)))
         for _ in range(AGED_AT_ONCE):

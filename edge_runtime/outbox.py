@@ -10,6 +10,7 @@ import logging
 import sqlite3
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -17,15 +18,14 @@ from pathlib import Path
 from typing import Self, TypeVar
 
 from edge_runtime import watermark
-from edge_runtime.chain import GENESIS as GENESIS
 from edge_runtime.chain import Head, merged, place
 from edge_runtime.errors import OutboxError
 from edge_runtime.ledger import Ledger
 from edge_runtime.lock import lock_folder
-from edge_runtime.outbox_file import OutboxFile, Row, State, is_damage, is_full
-from edge_runtime.outbox_file import Waiting as Waiting
+from edge_runtime.outbox_file import OutboxFile, Row, State, Waiting, is_damage, is_full
 from edge_runtime.rebuild import rebuilt
 from edge_runtime.reserve import Reserve
+from edge_runtime.second_copy import SecondCopy
 from edge_runtime.shedding import choose, mark_of
 from edge_runtime.verdict import Call, Verdict
 
@@ -35,10 +35,8 @@ SHED_AT_ONCE = 100
 """Rows: enough that shedding is rare, few enough that little is lost for a burst."""
 SHED_TRIES = 20
 """Batches for one commit. Where so many make no room, it is not verdicts that fill the disk, and none more are lost."""
-MARK_S = 10.0
+NOTED_S = 10.0
 """How stale the watermark beside the ledger may be: it costs two syncs, and its loss duplicates, nothing more."""
-COPIED_AT_ONCE = 500
-
 _T = TypeVar("_T")
 OnShed = Callable[[int, int, int], None]
 """How many verdicts were given up, and the first and the last of their numbers."""
@@ -71,7 +69,7 @@ class Balance:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A verdict to keep. `request`: the key of the request that it answers, of which a second one is no second verdict."""
+    """A verdict to keep. `request`: the key of the request that it answers, which is answered once only."""
 
     verdict: Verdict
     request: str | None = None
@@ -90,7 +88,7 @@ class Outbox:
         self,
         folder: Path,
         *,
-        bounds: Bounds = Bounds(),  # noqa: B008  # frozen
+        bounds: Bounds = Bounds(),
         on_shed: OnShed = lambda _count, _first, _last: None,
         clock: Callable[[], float] = time.monotonic,
         now: Callable[[], float] = time.time,
@@ -103,22 +101,19 @@ class Outbox:
         self.path = folder / "outbox.db"
         self._bounds, self._on_shed, self._clock = bounds, on_shed, clock
         self._mutex = threading.Lock()
-        self._alarms: list[tuple[int, int, int]] = []
-        self._complained = False
+        self._alarms: deque[tuple[int, int, int]] = deque()
         self._unfinished = False  # a file that is being made anew and is not whole yet
         self._lock_file = lock_folder(folder)
         try:
             with self._explained():
                 self._reserve = Reserve(folder / "reserve", bounds.reserve_bytes)
-                self._ledger = Ledger(
-                    folder / "ledger", max_bytes=bounds.ledger_bytes, max_age_s=bounds.age_s, now=now
-                )
+                ledger = Ledger(folder / "ledger", max_bytes=bounds.ledger_bytes, max_age_s=bounds.age_s, now=now)
+                self._copy = SecondCopy(ledger, self._rows)
                 self._file, damaged = self._open()
                 self._state = self._file.state()
-                self._copied = self._ledger.last.seq if self._ledger.last else 0
                 self._opened = clock() - self._state.service_s
-                self._marked_at = clock()
                 self._agree(damaged=damaged)
+                self._note()
         except BaseException:
             self._lock_file.close()
             raise
@@ -135,42 +130,39 @@ class Outbox:
 
     def append_all(self, entries: Sequence[Entry]) -> list[Verdict]:
         """Keep several in one commit: all of them or none. Otherwise as `append`."""
-        try:
-            with self._mutex, self._explained():
-                return self._with_room(lambda: self._append(entries), shed=True)
-        finally:
-            self._tell_alarms()
+        with self._held():
+            return self._with_room(lambda: self._append(entries), shed=True)
 
     def answered(self, request: str) -> bytes | None:
         """The bytes of the verdict that this request was given, if it is among the last thousand."""
-        with self._mutex, self._explained():
+        with self._held():
             return self._healed(lambda: self._file.answered(request))
 
     def waiting(self, *, after: int = 0, limit: int = 100) -> list[Waiting]:
         """The first `limit` verdicts with a `seq` above `after` that are not done, in order."""
-        with self._mutex, self._explained():
+        with self._held():
             return self._healed(lambda: self._file.rows(after, self._state.seq, limit))
 
     def done(self, up_to: int) -> None:
         """Forget the verdicts up to and with `up_to`: the broker has them. Doing it twice is fine."""
-        with self._mutex, self._explained():
+        with self._held():
             up_to = min(up_to, self._state.seq)
             if up_to <= self._state.done:
                 return
-            self._secure(up_to)
+            self._healed(lambda: self._copy.secure(up_to, self._state.done))
             self._with_room(lambda: self._forget(up_to), shed=False)
-            if self._clock() - self._marked_at >= MARK_S:
-                self._write_watermark()
+            if self._clock() - self._noted_at >= NOTED_S:
+                self._note()
 
     def count(self) -> int:
         """How many verdicts wait."""
-        with self._mutex, self._explained():
-            return self._healed(lambda: self._file.count())
+        with self._held():
+            return self._healed(self._count)
 
     def balance(self) -> Balance:
         """What became of every verdict, as of one moment."""
-        with self._mutex, self._explained():
-            waiting = self._healed(lambda: self._file.count())
+        with self._held():
+            waiting = self._healed(self._count)
             return Balance(self._state.seq, self._state.acknowledged, self._state.shed, waiting)
 
     def head(self) -> Head:
@@ -181,8 +173,8 @@ class Outbox:
     def close(self) -> None:
         """Close the files and let the next process in."""
         with self._mutex:
-            self._write_watermark()
-            self._ledger.close()
+            self._note()
+            self._copy.ledger.close()
             self._file.close()
             self._lock_file.close()
 
@@ -192,6 +184,14 @@ class Outbox:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    # Of the file that there is when they are asked: it may have been made anew.
+
+    def _count(self) -> int:
+        return self._file.count()
+
+    def _rows(self, after: int, up_to: int, limit: int) -> list[Waiting]:
+        return self._file.rows(after, up_to, limit)
+
     def _append(self, entries: Sequence[Entry]) -> list[Verdict]:
         self._shed_aged()
         service_s = int(self._clock() - self._opened)
@@ -199,8 +199,8 @@ class Outbox:
         placed, rows = [], []
         with self._file.transaction():
             for entry in entries:
-                if entry.request is not None and (before := self._file.answered(entry.request)):
-                    placed.append(Verdict.from_json(before))
+                if entry.request is not None and (earlier := self._file.answered(entry.request)):
+                    placed.append(Verdict.from_json(earlier))
                     continue
                 verdict, json, head = place(entry.verdict, head, marks)
                 marks = ()
@@ -211,20 +211,11 @@ class Outbox:
             self._file.insert(rows)
             state = replace(self._state, seq=head.seq, hash=head.hash, service_s=service_s, marks=marks)
             self._file.set_state(state)
-        level = self._copied == self._state.seq
-        self._state = state
+        before, self._state = self._state.seq, state
         if self._reserve.given_up:
             self._reserve.make()
         if rows and not self._reserve.given_up:  # else the room is for those that have no copy yet
-            try:
-                if level:
-                    self._ledger.append([row.json for row in rows], rows[0].seq, head)
-                    self._copied = head.seq
-                else:
-                    self._copy(head.seq)
-                self._complained = False
-            except OSError as error:
-                self._complain(error)
+            self._copy.follow(rows, before, head, state.done)
         return placed
 
     def _forget(self, up_to: int) -> None:
@@ -234,95 +225,41 @@ class Outbox:
             self._file.set_state(state)
         self._state = state
 
-    # The ledger.
-
-    def _copy(self, up_to: int) -> None:
-        """Write to the ledger what it lacks of the waiting verdicts. Raises OSError."""
-        while rows := self._file.rows(self._copied, up_to, COPIED_AT_ONCE):
-            last = rows[-1]
-            self._ledger.append([row.json for row in rows], rows[0].seq, Head.of(last.seq, last.json))
-            self._copied = last.seq
-        self._copied = max(self._copied, up_to)  # what lies between was shed
-
-    def _secure(self, up_to: int) -> None:
-        """Have the verdicts up to `up_to` in the ledger and on the disk, as these are about to leave the outbox.
-
-        Where there is no room even after the oldest have gone, the ledger begins anew after them: the broker has them.
-        """
-        try:
-            for _ in range(2):
-                try:
-                    if self._copied < up_to:
-                        self._copy_making_room(up_to)
-                    self._ledger.sync()
-                except FileNotFoundError as error:  # somebody deleted what we write to
-                    self._complain(error)
-                    self._ledger.reopen()
-                    self._copied = self._ledger.last.seq if self._ledger.last else 0
-                else:
-                    return
-        except OSError as error:
-            self._complain(error)
-            if self._copied < up_to:
-                self._ledger.drop_all()
-                self._copied = up_to
-
-    def _copy_making_room(self, up_to: int) -> None:
-        while True:
-            try:
-                return self._copy(up_to)
-            except OSError:
-                if not self._ledger.drop_oldest(self._state.done + 1):
-                    raise
-
     def _agree(self, *, damaged: bool) -> None:
         """Bring outbox and ledger to the same end, at the start."""
-        last = self._ledger.last
+        last = self._copy.ledger.last
         if last and last.seq > self._state.seq:  # the ledger is written after the outbox: that one was lost
             if not damaged:
                 log.error("%s: ends before its ledger does; it is made anew from that", self.path)
-            self._rebuild(watermark.read(self._ledger.folder) or (self._state if self._state.seq else None))
+            self._rebuild(watermark.read(self._copy.ledger.folder) or (self._state if self._state.seq else None))
             return
         if last is None and damaged:
             log.error("%s: a new chain begins at seq 1: the ledger has nothing to make it anew from", self.path)
         if last and last.seq == self._state.seq and last.hash != self._state.hash:
-            log.error("%s: verdict %d is not what was kept; see kenpin-edge audit", self._ledger.folder, last.seq)
-        if self._copied < self._state.done and self._state.done:
-            lost = f"{self._copied + 1} to {self._state.done}"
-            log.error("%s: lacks verdicts %s, which were delivered", self._ledger.folder, lost)
+            log.error("%s: verdict %d is not what was kept; see kenpin-edge audit", self._copy.ledger.folder, last.seq)
+        if self._copy.reached < self._state.done:
+            lost = f"{self._copy.reached + 1} to {self._state.done}"
+            log.error("%s: lacks verdicts %s, which were delivered", self._copy.ledger.folder, lost)
         if not self._reserve.given_up:
-            try:
-                self._copy(self._state.seq)
-            except OSError as error:
-                self._complain(error)
+            self._copy.catch_up(self._state.seq, self._state.done)
 
     def _rebuild(self, known: State | None) -> None:
         """Fill an empty outbox from the ledger. `known`: where it stood, as far as is known."""
-        new, rows, lost = rebuilt(self._ledger, known, self._bounds.outbox_bytes)
+        new, rows, lost = rebuilt(self._copy.ledger, known, self._bounds.outbox_bytes)
         with self._file.transaction():
             self._file.delete_up_to(self._state.seq)
             self._file.insert(rows)
             self._file.set_state(new)
         self._state, self._unfinished = new, False
-        self._copied = max(self._copied, new.seq)
+        self._copy.reached = new.seq
         self._opened = min(self._opened, self._clock() - new.service_s)
         log.error("%s: made anew from the ledger up to seq %d; %d verdicts wait", self.path, new.seq, len(rows))
         for first, last in lost:
             self._alarms.append((last - first + 1, first, last))
 
-    def _write_watermark(self) -> None:
-        self._marked_at = self._clock()
-        try:
-            watermark.write(self._ledger.folder, self._state)
-        except OSError as error:
-            self._complain(error)
-
-    def _complain(self, error: OSError) -> None:
-        """One line, until the ledger can be written again."""
-        if not self._complained:
-            self._complained = True
-            where = error.filename or self._ledger.folder
-            log.error("%s: the ledger cannot be written (%s); inspection goes on", where, error.strerror or error)
+    def _note(self) -> None:
+        self._noted_at = self._clock()
+        self._copy.note(self._state)
 
     # Damage and want of room.
 
@@ -382,10 +319,10 @@ class Outbox:
 
     def _make_room(self) -> bool:
         """Free some of the disk without losing a verdict that waits; whether there was anything to free."""
-        if self._ledger.drop_oldest(self._first_waiting()) or self._reserve.give_up():
+        if self._copy.ledger.drop_oldest(self._first_waiting()) or self._reserve.give_up():
             return True
-        if self._ledger.drop_oldest():  # its verdicts are in the outbox, too
-            log.error("%s: the disk is full; second copies of waiting verdicts go", self._ledger.folder)
+        if self._copy.ledger.drop_oldest():  # its verdicts are in the outbox, too
+            log.error("%s: the disk is full; second copies of waiting verdicts go", self._copy.ledger.folder)
             return True
         return False
 
@@ -415,16 +352,23 @@ class Outbox:
             state = replace(self._state, shed=self._state.shed + len(rows), marks=tuple(marks))
             self._file.set_state(state)
         self._state = state
-        self._write_watermark()
+        self._note()
         first, last = rows[0].seq, rows[-1].seq
         log.error("%s: %d undelivered %s are given up (seq %d to %d)", self.path, len(rows), what, first, last)
         self._alarms.append((len(rows), first, last))
 
+    @contextmanager
+    def _held(self) -> Iterator[None]:
+        """With the lock; what was shed meanwhile is told without it."""
+        try:
+            with self._mutex, self._explained():
+                yield
+        finally:
+            self._tell_alarms()
+
     def _tell_alarms(self) -> None:
-        with self._mutex:
-            alarms, self._alarms = self._alarms, []
-        for alarm in alarms:
-            self._on_shed(*alarm)
+        while self._alarms:
+            self._on_shed(*self._alarms.popleft())
 
     @contextmanager
     def _explained(self) -> Iterator[None]:

@@ -21,8 +21,8 @@ _PAGE_BYTES = 4096
 _WAL_BYTES = 16 * 1024 * 1024
 _DAMAGE = "damaged"
 
-# `bad`: NG or ERROR, which go last. `kept_s`: the station's own seconds (see State.service_s) when it was kept. The index
-# finds what goes first, and lets SQLite count rows without reading them.
+# `bad`: NG or ERROR, which go last. `kept_s`: the station's own seconds (see State.service_s) when it was kept. The
+# index finds what goes first, and lets SQLite count rows without reading them.
 _SCHEMA = """
 CREATE TABLE verdicts (
   seq INTEGER PRIMARY KEY, json BLOB NOT NULL, bad INTEGER NOT NULL DEFAULT 1, kept_s INTEGER NOT NULL DEFAULT 0);
@@ -205,7 +205,9 @@ class OutboxFile:
     def _migrate(self) -> None:
         version = self.db.execute("PRAGMA user_version").fetchone()[0]
         if version > VERSION:
-            raise sqlite3.NotSupportedError(f"was written by a newer kenpin (version {version}, this one has {VERSION})")
+            raise sqlite3.NotSupportedError(
+                f"was written by a newer kenpin (version {version}, this one has {VERSION})"
+            )
         if version == VERSION:
             self.state()
             return

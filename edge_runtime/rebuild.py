@@ -40,9 +40,7 @@ def rebuilt(ledger: Ledger, known: State | None, max_bytes: int) -> tuple[State,
     shed = old.shed + sum(last - first + 1 for first, last in lost)
     shed = min(shed, head.seq - len(waiting))
     acknowledged = head.seq - len(waiting) - shed
-    state = replace(
-        old, seq=head.seq, hash=head.hash, done=done, acknowledged=acknowledged, shed=shed, marks=pending
-    )
+    state = replace(old, seq=head.seq, hash=head.hash, done=done, acknowledged=acknowledged, shed=shed, marks=pending)
     for first, last in lost:
         log.error("%s: verdicts %d to %d are in neither copy: they are lost", ledger.folder, first, last)
     return state, waiting, lost

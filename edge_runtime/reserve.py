@@ -1,5 +1,6 @@
 """Room on the disk that is set aside, to be given up when verdicts need it."""
 
+import errno
 import logging
 import os
 from pathlib import Path
@@ -20,19 +21,17 @@ class Reserve:
 
     def make(self) -> None:
         """Set the room aside, where it is free."""
-        if self._path.exists() and self._path.stat().st_size >= self._size:
-            self.given_up = False
-            return
-        if free_bytes(self._path.parent) < ROOM * self._size:
-            self.given_up = True
-            return
         try:
-            with self._path.open("wb") as file:
-                os.posix_fallocate(file.fileno(), 0, self._size)
+            there = self._path.exists() and self._path.stat().st_size >= self._size
+            if not there and free_bytes(self._path.parent) < ROOM * self._size:
+                self.given_up = True
+                return
+            if not there:
+                with self._path.open("wb") as file:
+                    os.posix_fallocate(file.fileno(), 0, self._size)
         except OSError as error:
             log.warning("%s: cannot be set aside (%s)", self._path, error.strerror)
-            self._path.unlink(missing_ok=True)
-            self.given_up = True
+            self.given_up = error.errno == errno.ENOSPC
             return
         if self.given_up:
             log.info("%s: there is room again", self._path)

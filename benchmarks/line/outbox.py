@@ -61,7 +61,10 @@ def main() -> None:
         kept = _free_running(Path(folder) / "free")
     placing = [_timed(lambda: place(VERDICT, Head(1, GENESIS), ())) for _ in range(1000)]
     found = {
-        "append_us": {"median": round(statistics.median(single)), "p99": round(statistics.quantiles(single, n=100)[98])},
+        "append_us": {
+            "median": round(statistics.median(single)),
+            "p99": round(statistics.quantiles(single, n=100)[98]),
+        },
         "grouped_per_s": round(GROUPED / grouped_s),
         "done_per_s": round(GROUPED / delivered_s),
         "keep_us": {"median": round(statistics.median(kept)), "p99": round(statistics.quantiles(kept, n=100)[98])},

@@ -8,7 +8,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from edge_runtime.outbox import GENESIS, Outbox
+from edge_runtime.chain import GENESIS
+from edge_runtime.outbox import Outbox
 from edge_runtime.verdict import Verdict
 from tests.property.strategies import verdicts
 

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from edge_runtime.chain import GENESIS
 from edge_runtime.errors import OutboxError
-from edge_runtime.outbox import GENESIS, Outbox
+from edge_runtime.outbox import Outbox
 from edge_runtime.verdict import BundleRef, Call, Latency, Reason, RegionVerdict, Thresholds, Verdict
 
 VERDICT = Verdict(
