@@ -247,8 +247,13 @@ def _at(record: Record) -> str:
     return f"{record.place[0]}:{record.place[1]}"
 
 
-def collect(lines: Iterable[tuple[tuple[str, int], bytes]]) -> tuple[dict[str, Log], list[Finding]]:
-    """Sort lines, in the order in which they were found, by station; what is no verdict is a finding."""
+def collect(
+    lines: Iterable[tuple[tuple[str, int], bytes]], only: str | None = None
+) -> tuple[dict[str, Log], list[Finding]]:
+    """Sort lines, in the order in which they were found, by station; what is no verdict is a finding.
+
+    `only`: all are of this station's chain, whatever names they bear; it may have been renamed.
+    """
     logs: dict[str, Log] = {}
     findings: list[Finding] = []
     for at, (place, line) in enumerate(lines):
@@ -258,7 +263,7 @@ def collect(lines: Iterable[tuple[tuple[str, int], bytes]]) -> tuple[dict[str, L
             findings.append(Finding("unreadable", "a line that is no verdict", place=where, at=at))
             continue
         who, record, marks = found
-        log = logs.setdefault(who, Log(who))
+        log = logs.setdefault(only or who, Log(only or who))
         if log.records and log.records[-1].hash == record.prev:
             record = record._replace(prev=log.records[-1].hash)  # one text for both: a long log must fit
         log.records.append(record)

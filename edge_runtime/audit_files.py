@@ -1,6 +1,6 @@
 """`kenpin-edge audit`: reads a station's ledger and outbox, or logs, and says whether the chain in them is whole.
 
-Nothing is written and no lock taken: a daemon may be at work meanwhile.
+Nothing is written and the station's lock is not taken: a daemon may be at work meanwhile.
 """
 
 import json
@@ -78,8 +78,8 @@ def _station(path: Path, question: Question) -> tuple[dict[str, Log], list[Findi
         yield from _files(needed, may_go=True)
         yield from (((name, row.seq), row.json) for row in rows if row.seq >= begin)
 
-    logs, findings = collect(_counted(lines()))
     who = f"{station.site}/{station.line}/{station.station}"
+    logs, findings = collect(_counted(lines()), only=who)
     if trouble:
         findings.append(Finding("unreadable", f"the outbox cannot be read: {trouble}", place=name))
     if state and state.seq:
@@ -100,7 +100,7 @@ def _outbox(path: Path) -> tuple[list[Waiting], State | None, str]:
         with closing(sqlite3.connect(f"{path.absolute().as_uri()}?{how}", uri=True)) as db:
             db.execute("BEGIN")  # rows and state of one moment
             state = State.from_json(db.execute("SELECT json FROM state").fetchone()[0])
-            rows = db.execute("SELECT seq, json FROM verdicts ORDER BY seq")
+            rows = db.execute("SELECT seq, CAST(json AS BLOB) FROM verdicts ORDER BY seq")
             return [Waiting(seq, bytes(json)) for seq, json in rows], state, ""
     except (sqlite3.Error, ValueError, TypeError, KeyError) as error:
         return [], None, str(error)

@@ -103,12 +103,13 @@ class Ledger:
         segment.path.unlink(missing_ok=True)
         return True
 
-    def drop_all(self) -> None:
-        """Begin anew, further on: what is here has been delivered, and there is no room to go on."""
+    def drop_all(self) -> bool:
+        """Delete all segments, to begin anew further on; whether there were any."""
         self.close()
-        for segment in self._segments:
+        dropped, self._segments, self.last = self._segments, [], None
+        for segment in dropped:
             segment.path.unlink(missing_ok=True)
-        self._segments, self.last = [], None
+        return bool(dropped)
 
     def lines(self, after: int = 0) -> Iterator[Line]:
         """The lines of all segments that may hold numbers above `after`, in order; a damaged one is a line, too."""

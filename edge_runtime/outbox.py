@@ -22,9 +22,9 @@ from edge_runtime.chain import Head, merged, place
 from edge_runtime.errors import OutboxError
 from edge_runtime.ledger import Ledger
 from edge_runtime.lock import lock_folder
-from edge_runtime.outbox_file import OutboxFile, Row, State, Waiting, is_damage, is_full
+from edge_runtime.outbox_file import LOG_BYTES, OutboxFile, Row, State, Waiting, is_damage, is_full
 from edge_runtime.rebuild import rebuilt
-from edge_runtime.reserve import Reserve
+from edge_runtime.reserve import Reserve, free_bytes
 from edge_runtime.second_copy import SecondCopy
 from edge_runtime.shedding import choose, mark_of
 from edge_runtime.verdict import Call, Verdict
@@ -149,7 +149,8 @@ class Outbox:
             up_to = min(up_to, self._state.seq)
             if up_to <= self._state.done:
                 return
-            self._healed(lambda: self._copy.secure(up_to, self._state.done))
+            room = not self._reserve.given_up or free_bytes(self.path.parent) > LOG_BYTES
+            self._healed(lambda: self._copy.secure(up_to, self._state.done, room=room))
             self._with_room(lambda: self._forget(up_to), shed=False)
             if self._clock() - self._noted_at >= NOTED_S:
                 self._note()
@@ -212,8 +213,8 @@ class Outbox:
             state = replace(self._state, seq=head.seq, hash=head.hash, service_s=service_s, marks=marks)
             self._file.set_state(state)
         before, self._state = self._state.seq, state
-        if self._reserve.given_up:
-            self._reserve.make()
+        if self._reserve.given_up and self._reserve.make():
+            self._file.grow_within(None)
         if rows and not self._reserve.given_up:  # else the room is for those that have no copy yet
             self._copy.follow(rows, before, head, state.done)
         return placed
@@ -310,9 +311,12 @@ class Outbox:
             except sqlite3.DatabaseError as error:
                 if not is_full(error):
                     raise
-                if not self._file.is_at_bound() and self._make_room():
+                if not self._file.is_at_bound():
+                    made = self._make_room()
                     self._file.reuse_log()
-                    continue
+                    self._file.grow_within(free_bytes(self.path.parent))
+                    if made:
+                        continue
                 tries += 1
                 if not shed or tries > SHED_TRIES or not self._shed_some():
                     raise
@@ -321,7 +325,7 @@ class Outbox:
         """Free some of the disk without losing a verdict that waits; whether there was anything to free."""
         if self._copy.ledger.drop_oldest(self._first_waiting()) or self._reserve.give_up():
             return True
-        if self._copy.ledger.drop_oldest():  # its verdicts are in the outbox, too
+        if self._copy.ledger.drop_oldest() or self._copy.ledger.drop_all():  # what waits is in the outbox, too
             log.error("%s: the disk is full; second copies of waiting verdicts go", self._copy.ledger.folder)
             return True
         return False

@@ -6,7 +6,7 @@ Knows rows and their bounds in pages; what they mean is `outbox.py`'s. All metho
 import json
 import sqlite3
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +18,11 @@ VERSION = 2
 REQUESTS = 1000
 """Answers to requests that are remembered: a broker delivers again what was in flight, a robot has one or a few."""
 _PAGE_BYTES = 4096
-_WAL_BYTES = 16 * 1024 * 1024
+_LOG_PAGES = 256
+"""The write-ahead log goes into the file after so many pages: rarely enough, and on a full disk it is room that is
+needed before any can be made."""
+LOG_BYTES = 2 * _LOG_PAGES * _PAGE_BYTES
+"""Room for the log, with a large commit on top."""
 _DAMAGE = "damaged"
 
 # `bad`: NG or ERROR, which go last. `kept_s`: the station's own seconds (see State.service_s) when it was kept. The
@@ -107,10 +111,11 @@ class OutboxFile:
             self.db.execute(f"PRAGMA page_size = {_PAGE_BYTES}")
             self.db.execute("PRAGMA journal_mode = WAL")
             self.db.execute("PRAGMA synchronous = FULL")
-            self.db.execute(f"PRAGMA journal_size_limit = {_WAL_BYTES}")
+            self.db.execute(f"PRAGMA journal_size_limit = {LOG_BYTES}")  # what is written over is not given back
+            self.db.execute(f"PRAGMA wal_autocheckpoint = {_LOG_PAGES}")
             _check_sound(self.db)
             self._migrate()
-            self.db.execute(f"PRAGMA max_page_count = {self.max_pages}")
+            self.grow_within(None)
         except BaseException:
             self.db.close()
             raise
@@ -195,8 +200,20 @@ class OutboxFile:
         return int(self.db.execute("PRAGMA page_count").fetchone()[0]) >= self.max_pages - 1
 
     def reuse_log(self) -> None:
-        """Have the write-ahead log begin anew within the room that it has."""
-        self.db.execute("PRAGMA wal_checkpoint(RESTART)").fetchone()
+        """Have the write-ahead log begin anew within the room that it has, if there is room for its pages."""
+        with suppress(sqlite3.OperationalError):  # full: then what follows meets that, too
+            self.db.execute("PRAGMA wal_checkpoint(RESTART)").fetchone()
+
+    def grow_within(self, free: int | None) -> None:
+        """Grow by no more than `free` bytes, less the log's room; None: up to the bound.
+
+        Pages that lie in the log and find no room in the file would hold the log, and without it no row can go.
+        """
+        limit = self.max_pages
+        if free is not None:
+            pages = int(self.db.execute("PRAGMA page_count").fetchone()[0])
+            limit = min(limit, pages + max(0, free - LOG_BYTES) // _PAGE_BYTES)
+        self.db.execute(f"PRAGMA max_page_count = {limit}")
 
     def close(self) -> None:
         """Close it."""

@@ -19,23 +19,24 @@ class Reserve:
         self.given_up = False
         self.make()
 
-    def make(self) -> None:
-        """Set the room aside, where it is free."""
+    def make(self) -> bool:
+        """Set the room aside, where it is free; whether it now is."""
         try:
             there = self._path.exists() and self._path.stat().st_size >= self._size
             if not there and free_bytes(self._path.parent) < ROOM * self._size:
                 self.given_up = True
-                return
+                return False
             if not there:
                 with self._path.open("wb") as file:
                     os.posix_fallocate(file.fileno(), 0, self._size)
         except OSError as error:
             log.warning("%s: cannot be set aside (%s)", self._path, error.strerror)
             self.given_up = error.errno == errno.ENOSPC
-            return
+            return False
         if self.given_up:
             log.info("%s: there is room again", self._path)
         self.given_up = False
+        return True
 
     def give_up(self) -> bool:
         """Give the room to whoever needs it; whether there was any to give."""

@@ -3,7 +3,9 @@
 Where the ledger cannot be written, inspection goes on with one copy, and it catches up from the waiting rows.
 """
 
+import errno
 import logging
+import os
 import sqlite3
 from collections.abc import Callable, Sequence
 
@@ -55,13 +57,15 @@ class SecondCopy:
         except (OSError, sqlite3.Error) as error:  # the outbox's own next step sees to a damage of it
             self.complain(error)
 
-    def secure(self, up_to: int, done: int) -> None:
+    def secure(self, up_to: int, done: int, *, room: bool) -> None:
         """Have all up to a number in the ledger and on the disk, as these rows are about to go; `done` went before.
 
-        Where there is no room even after the oldest segments have gone, the ledger begins anew after `up_to`: the
-        broker has those.
+        Where there is no `room`, or none even after the oldest segments have gone, the ledger begins anew after
+        `up_to`: the broker has those.
         """
         try:
+            if self.reached < up_to and not room:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             for _ in range(2):
                 try:
                     self._catch_up(up_to, done)
