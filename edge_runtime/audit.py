@@ -7,7 +7,7 @@ breaks the link to the next, unless the rest is made anew as well: that is seen 
 import json
 import math
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import NamedTuple
@@ -87,12 +87,14 @@ def audit(log: Log, *, first: int | None = None, last: int | None = None, anchor
     """Verify the verdicts from `first` to `last`, all where None. `anchor`: a head that was noted before."""
     begin, end = first or 0, last if last is not None else math.inf
     records = [record for record in log.records if begin <= record.seq <= end]
-    chain, findings = _one_each(records)
+    firsts: dict[int, Record] = {}
+    for record in records:
+        firsts.setdefault(record.seq, record)
+    chain, findings = _one_each(records, firsts)
     findings += _broken_links(chain)
-    doubtful = {finding.at for finding in findings}
-    marks = _Marks(log.marks, {record.at for record in log.records} - doubtful)
+    marks = _Marks(log.marks, {finding.at for finding in findings})
     findings += _gaps(chain, marks)
-    findings += _out_of_order(records, marks)
+    findings += _out_of_order(records, firsts, marks)
     findings += _range_missing(chain, first, last, marks)
     for noted in [*([anchor] if anchor else []), *(own for own in log.anchors if begin <= own.seq <= end)]:
         findings += _against(chain, noted, marks)
@@ -105,12 +107,12 @@ def audit(log: Log, *, first: int | None = None, last: int | None = None, anchor
 class _Marks:
     """What the chain says was shed, from verdicts that are themselves in order."""
 
-    def __init__(self, marks: Iterable[tuple[Shed, Record | None]], good: set[int]) -> None:
-        """`good`: positions of the records that may say so; a mark without one is the station's own word."""
+    def __init__(self, marks: Iterable[tuple[Shed, Record | None]], doubtful: set[int]) -> None:
+        """`doubtful`: positions of records whose word counts for nothing; a mark of none is the station's own word."""
         said = {
             mark.first: mark
             for mark, carrier in marks
-            if mark.first <= mark.last and (carrier is None or (carrier.at in good and mark.last < carrier.seq))
+            if mark.first <= mark.last and (carrier is None or (carrier.at not in doubtful and mark.last < carrier.seq))
         }
         self._firsts = sorted(said)
         self._marks = [said[first] for first in self._firsts]
@@ -143,22 +145,27 @@ class _Marks:
         return sum(max(0, int(min(mark.last, end) - max(mark.first, begin)) + 1) for mark in self._marks)
 
 
-def _one_each(records: Sequence[Record]) -> tuple[list[Record], list[Finding]]:
+def _one_each(records: Sequence[Record], firsts: Mapping[int, Record]) -> tuple[list[Record], list[Finding]]:
     """One record a number, in order of numbers. Of two that differ the one counts that its neighbours vouch for."""
-    by_seq: dict[int, list[Record]] = {}
+    rivals: dict[int, dict[str, Record]] = {}
     for record in records:
-        same = by_seq.setdefault(record.seq, [])
-        if all(record.hash != other.hash for other in same):
-            same.append(record)
+        first = firsts[record.seq]
+        if record.hash != first.hash:
+            rivals.setdefault(record.seq, {first.hash: first}).setdefault(record.hash, record)
+
+    def all_of(seq: int) -> list[Record]:
+        return list(rivals[seq].values()) if seq in rivals else [firsts[seq]] if seq in firsts else []
+
     findings = []
-    for seq, rivals in by_seq.items():
-        if len(rivals) > 1:
-            after = {record.prev for record in by_seq.get(seq + 1, ())}
-            before = {record.hash for record in by_seq.get(seq - 1, ())}
-            rivals.sort(key=lambda record: (record.hash in after, record.prev in before), reverse=True)
-            true = rivals[0]
-            findings += [_rival(record, true) for record in rivals[1:]]
-    return [by_seq[seq][0] for seq in sorted(by_seq)], findings
+    true: dict[int, Record] = {}
+    for seq in rivals:
+        after = {record.prev for record in all_of(seq + 1)}
+        before = {record.hash for record in all_of(seq - 1)}
+        vouched = [(record.hash in after, record.prev in before, -record.at, record) for record in all_of(seq)]
+        ranked = [record for *_, record in sorted(vouched, reverse=True)]
+        true[seq] = ranked[0]
+        findings += [_rival(record, ranked[0]) for record in ranked[1:]]
+    return [true.get(seq, firsts[seq]) for seq in sorted(firsts)], findings
 
 
 def _rival(record: Record, true: Record) -> Finding:
@@ -169,20 +176,18 @@ def _rival(record: Record, true: Record) -> Finding:
     return _finding("inserted", record, f"is a second verdict {record.seq}, beside the one at {_at(true)}")
 
 
-def _out_of_order(records: Sequence[Record], marks: _Marks) -> Iterator[Finding]:
+def _out_of_order(records: Sequence[Record], firsts: Mapping[int, Record], marks: _Marks) -> Iterator[Finding]:
     """Verdicts that stand after later ones. A station sends again in order, and some of it has then come before."""
-    seen: set[int] = set()
     highest = 0
     run: list[Record] = []
 
     def judged() -> Iterator[Finding]:
-        if run and run[0].seq < highest and not any(record.seq in seen for record in run):
+        if run and run[0].seq < highest and all(firsts[record.seq].at >= run[0].at for record in run):
             yield _finding("reordered", run[0], f"stands after verdict {highest}")
 
     for record in records:
         if run and record.seq != run[-1].seq + 1 and not marks.cover(run[-1].seq + 1, record.seq - 1):
             yield from judged()
-            seen.update(each.seq for each in run)
             highest = max(highest, run[-1].seq)
             run = []
         run.append(record)

@@ -63,9 +63,11 @@ class SecondCopy:
         Where there is no `room`, or none even after the oldest segments have gone, the ledger begins anew after
         `up_to`: the broker has those.
         """
+        if self.reached < up_to and not room:
+            self.complain(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)))
+            self._begin_after(up_to)
+            return
         try:
-            if self.reached < up_to and not room:
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             for _ in range(2):
                 try:
                     self._catch_up(up_to, done)
@@ -79,8 +81,7 @@ class SecondCopy:
         except OSError as error:
             self.complain(error)
             if self.reached < up_to:
-                self.ledger.drop_all()
-                self.reached = up_to
+                self._begin_after(up_to)
 
     def note(self, state: State) -> None:
         """Put the outbox's state beside the ledger."""
@@ -95,6 +96,10 @@ class SecondCopy:
             self._complained = True
             why = (error.strerror if isinstance(error, OSError) else None) or error
             log.error("%s: the ledger cannot be written (%s); inspection goes on", self.ledger.folder, why)
+
+    def _begin_after(self, up_to: int) -> None:
+        self.ledger.drop_all()
+        self.reached = up_to
 
     def _catch_up(self, up_to: int, done: int) -> None:
         """Raises OSError; where there is no room, only after the segments with nothing above `done` have gone."""

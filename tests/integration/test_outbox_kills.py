@@ -1,4 +1,4 @@
-"""A process that keeps and delivers verdicts is killed at random moments, again and again: nothing is lost or reordered.
+"""A process that keeps and delivers verdicts is killed at random moments, many times: nothing is lost or reordered.
 
 `KENPIN_KILLS=200 pytest tests/integration/test_outbox_kills.py` is the long version.
 """
@@ -57,7 +57,7 @@ with Outbox(folder / "data") as outbox:
 def test_random_kills_while_keeping_and_delivering_lose_nothing_and_reorder_nothing(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    chance = random.Random(5)
+    chance = random.Random(5)  # noqa: S311  # no secret
     log = tmp_path / "log"
     log.touch()
     for attempt in range(KILLS):

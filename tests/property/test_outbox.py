@@ -17,7 +17,7 @@ from tests.property.strategies import verdicts
 
 
 class OutboxMachine(RuleBasedStateMachine):
-    """`kept`: seq → JSON of what must wait. `seq`, `prev`: where the chain stands. `log`: all that ever was, in order."""
+    """`kept`: seq → JSON of what must wait. `seq`, `prev`: where the chain stands. `log`: all that ever was."""
 
     def __init__(self) -> None:
         super().__init__()
