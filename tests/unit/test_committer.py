@@ -67,7 +67,7 @@ def test_after_a_commit_that_failed_for_good_nothing_more_is_taken_and_nobody_wa
         outbox._file.db.execute("PRAGMA query_only = 1")
 
         def keep_many() -> None:
-            for _ in range(2 * DEPTH):
+            for _ in range(100 * DEPTH):
                 committer.keep(VERDICT, told.append)
 
         for ask in (keep_many, committer.flush, lambda: committer.__exit__(None, None, None)):
