@@ -247,10 +247,12 @@ class Outbox:
     def _rebuild(self, known: State | None) -> None:
         """Fill an empty outbox from the ledger. `known`: where it stood, as far as is known."""
         new, rows, lost = rebuilt(self._copy.ledger, known, self._bounds.outbox_bytes)
+        self._file.grow_freely()  # what fitted once must not be refused for a few pages more
         with self._file.transaction():
             self._file.delete_up_to(self._state.seq)
             self._file.insert(rows)
             self._file.set_state(new)
+        self._file.grow_within(None)
         self._state, self._unfinished = new, False
         self._copy.reached = new.seq
         self._opened = min(self._opened, self._clock() - new.service_s)

@@ -215,6 +215,10 @@ class OutboxFile:
             limit = min(limit, pages + max(0, free - LOG_BYTES) // _PAGE_BYTES)
         self.db.execute(f"PRAGMA max_page_count = {limit}")
 
+    def grow_freely(self) -> None:
+        """Grow up to twice the bound, until `grow_within`."""
+        self.db.execute(f"PRAGMA max_page_count = {2 * self.max_pages}")
+
     def close(self) -> None:
         """Close it."""
         self.db.close()

@@ -2,8 +2,10 @@
 
 import json
 import logging
+import math
+from bisect import bisect_right
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from pydantic import ValidationError
@@ -15,9 +17,6 @@ from edge_runtime.verdict import Call, Shed, Verdict
 
 log = logging.getLogger(__name__)
 
-FILL = 0.7
-"""Share of the outbox's bound that is filled: SQLite's pages are not all full. More cannot have been waiting."""
-
 Ranges = list[tuple[int, int]]
 
 
@@ -28,15 +27,16 @@ def rebuilt(ledger: Ledger, known: State | None, max_bytes: int) -> tuple[State,
     lost: counted as shed, and marked where the hashes around it are known. Raises OSError.
     """
     old = known or State()
-    rows, marks, is_all = _read(ledger, old, max_bytes)
+    # Where it is unknown what was delivered: more than the outbox has room for cannot wait.
+    rows, carried = _read(ledger, old, math.inf if known else max_bytes)
     head = ledger.last if ledger.last and ledger.last.seq > old.seq else old.head
-    done = old.done
-    if not known or not is_all:  # more than ever waits: those before were delivered
-        done = rows[0].seq - 1 if rows else head.seq
-    waiting = [row for row in rows if not any(mark.first <= row.seq <= mark.last for mark in marks)]
+    done = old.done if known else rows[0].seq - 1 if rows else head.seq
+    marks = sorted([*old.marks, *carried], key=lambda mark: mark.first)
+    waiting = [row for row in rows if not _is_shed(row.seq, marks)]
     lost = _missing(waiting, marks, done, head)
-    gaps = [mark for first, last in lost if (mark := _mark(first, last, waiting, head))]
-    pending = tuple(merged([*old.marks, *gaps]))
+    around = {row.seq: row for row in waiting} if lost else {}
+    gaps = [mark for first, last in lost if (mark := _mark(first, last, around, head))]
+    pending = tuple(merged([*(mark for mark in old.marks if mark not in carried), *gaps]))
     shed = old.shed + sum(last - first + 1 for first, last in lost)
     shed = min(shed, head.seq - len(waiting))
     acknowledged = head.seq - len(waiting) - shed
@@ -46,11 +46,11 @@ def rebuilt(ledger: Ledger, known: State | None, max_bytes: int) -> tuple[State,
     return state, waiting, lost
 
 
-def _read(ledger: Ledger, old: State, max_bytes: int) -> tuple[list[Row], list[Shed], bool]:
-    """The newest rows after what was done, as many as an outbox holds; all marks since; whether these are all rows."""
+def _read(ledger: Ledger, old: State, max_bytes: float) -> tuple[list[Row], list[Shed]]:
+    """The newest rows after what was done, as many as `max_bytes` hold, and the marks that they carry."""
     rows: deque[Row] = deque()
-    size, is_all = 0, True
-    marks = list(old.marks)
+    marks: list[Shed] = []
+    size = 0
     for line in ledger.lines(after=old.done):
         verdict = _verdict(line)
         if verdict is None or verdict.seq <= old.done or (rows and verdict.seq <= rows[-1].seq):
@@ -58,10 +58,14 @@ def _read(ledger: Ledger, old: State, max_bytes: int) -> tuple[list[Row], list[S
         rows.append(Row(verdict.seq, line.json, verdict.verdict is not Call.OK, old.service_s))
         marks += verdict.shed or ()
         size += len(line.json)
-        while size > FILL * max_bytes:
+        while size > max_bytes:
             size -= len(rows.popleft().json)
-            is_all = False
-    return list(rows), marks, is_all
+    return list(rows), marks
+
+
+def _is_shed(seq: int, marks: Sequence[Shed]) -> bool:
+    index = bisect_right(marks, seq, key=lambda mark: mark.first) - 1
+    return index >= 0 and seq <= marks[index].last
 
 
 def _verdict(line: Line) -> Verdict | None:
@@ -84,10 +88,8 @@ def _missing(waiting: Sequence[Row], marks: Sequence[Shed], done: int, head: Hea
     return missing
 
 
-def _mark(first: int, last: int, waiting: Sequence[Row], head: Head) -> Shed | None:
+def _mark(first: int, last: int, around: Mapping[int, Row], head: Head) -> Shed | None:
     """The mark for lost verdicts; None where what stands around them is lost, too."""
-    before = next((digest(row.json) for row in waiting if row.seq == first - 1), None)
-    after = next((str(json.loads(row.json)["prev"]) for row in waiting if row.seq == last + 1), None)
-    if last == head.seq:
-        after = head.hash
-    return Shed(first=first, last=last, prev=before, hash=after) if before and after else None
+    before, after = around.get(first - 1), around.get(last + 1)
+    ends = head.hash if last == head.seq else str(json.loads(after.json)["prev"]) if after else None
+    return Shed(first=first, last=last, prev=digest(before.json), hash=ends) if before and ends else None

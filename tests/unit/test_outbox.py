@@ -285,6 +285,33 @@ def test_an_outbox_lost_or_damaged_at_the_start_loses_nothing(
     assert "made anew from the ledger up to seq 200" in caplog.text
 
 
+@pytest.mark.parametrize("watermark", [True, False])
+def test_an_outbox_that_is_nearly_full_is_made_anew_without_a_loss_and_stays_bounded(
+    tmp_path: Path, *, watermark: bool
+) -> None:
+    with Outbox(tmp_path, bounds=SMALL) as outbox:
+        while not outbox.balance().shed:
+            outbox.append(VERDICT)
+        while not outbox._file.is_at_bound() or outbox.waiting()[0].seq == 101:
+            outbox.append(VERDICT)
+        balance, waiting = outbox.balance(), outbox.waiting(limit=10_000)
+        assert not outbox._state.marks
+    (tmp_path / "outbox.db").unlink()
+    if not watermark:
+        (tmp_path / "ledger" / "watermark.json").unlink()
+    with Outbox(tmp_path, bounds=SMALL) as outbox:
+        found = outbox.balance()
+        assert found.balanced
+        assert found.verdicts == balance.verdicts
+        assert outbox.waiting(limit=10_000)[-len(waiting) :] == waiting
+        if watermark:
+            assert found == balance
+        for _ in range(500):
+            outbox.append(VERDICT)
+        assert outbox.balance().balanced
+        assert (tmp_path / "outbox.db").stat().st_size <= 1.2 * SMALL.outbox_bytes
+
+
 def break_while_open(outbox: Outbox) -> None:
     outbox._file.db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     with outbox.path.open("r+b") as file:
