@@ -206,7 +206,7 @@ class Outbox:
                 verdict, json, head = place(entry.verdict, head, marks)
                 marks = ()
                 placed.append(verdict)
-                rows.append(Row(head.seq, json, verdict.verdict is not Call.OK, service_s))
+                rows.append(Row(head.seq, json, head.hash, verdict.verdict is not Call.OK, service_s))
                 if entry.request is not None:
                     self._file.remember(entry.request, head.seq, json)
             self._file.insert(rows)

@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from edge_runtime.chain import GENESIS, Head
+from edge_runtime.chain import GENESIS, Head, digest
 from edge_runtime.verdict import Shed
 
 VERSION = 2
@@ -25,11 +25,12 @@ LOG_BYTES = 2 * _LOG_PAGES * _PAGE_BYTES
 """Room for the log, with a large commit on top."""
 _DAMAGE = "damaged"
 
-# `bad`: NG or ERROR, which go last. `kept_s`: the station's own seconds (see State.service_s) when it was kept. The
+# `hash`: of the JSON; SQLite sees that a page is damaged, not that its contents are. `bad`: NG or ERROR, which go last.
 # index finds what goes first, and lets SQLite count rows without reading them.
 _SCHEMA = """
 CREATE TABLE verdicts (
-  seq INTEGER PRIMARY KEY, json BLOB NOT NULL, bad INTEGER NOT NULL DEFAULT 1, kept_s INTEGER NOT NULL DEFAULT 0);
+  seq INTEGER PRIMARY KEY, json BLOB NOT NULL, bad INTEGER NOT NULL DEFAULT 1, kept_s INTEGER NOT NULL DEFAULT 0,
+  hash TEXT);
 """
 _SCHEMA_OF_BOTH = """
 CREATE INDEX verdicts_bad ON verdicts (bad);
@@ -41,6 +42,7 @@ CREATE INDEX requests_seq ON requests (seq);
 _FROM_FIRST = """
 ALTER TABLE verdicts ADD COLUMN bad INTEGER NOT NULL DEFAULT 1;
 ALTER TABLE verdicts ADD COLUMN kept_s INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE verdicts ADD COLUMN hash TEXT;
 """
 
 
@@ -96,6 +98,7 @@ class Row:
 
     seq: int
     json: bytes
+    hash: str
     bad: bool
     kept_s: int
 
@@ -146,13 +149,12 @@ class OutboxFile:
 
     def insert(self, rows: Sequence[Row]) -> None:
         """Within a transaction."""
-        values = [(row.seq, row.json, row.bad, row.kept_s) for row in rows]
-        self.db.executemany("INSERT INTO verdicts (seq, json, bad, kept_s) VALUES (?, ?, ?, ?)", values)
+        values = [(row.seq, row.json, row.hash, row.bad, row.kept_s) for row in rows]
+        self.db.executemany("INSERT INTO verdicts (seq, json, hash, bad, kept_s) VALUES (?, ?, ?, ?, ?)", values)
 
     def rows(self, after: int, up_to: int, limit: int) -> list[Waiting]:
         """In order, `after` < seq <= `up_to`."""
-        query = "SELECT seq, json FROM verdicts WHERE seq > ? AND seq <= ? ORDER BY seq LIMIT ?"
-        return [Waiting(seq, bytes(json)) for seq, json in self.db.execute(query, (after, up_to, limit))]
+        return self._sound("WHERE seq > ? AND seq <= ? ORDER BY seq LIMIT ?", (after, up_to, limit))
 
     def delete_up_to(self, seq: int) -> int:
         """Within a transaction; how many there were."""
@@ -168,14 +170,12 @@ class OutboxFile:
 
     def first_to_go(self, limit: int, *, bad: bool) -> list[Waiting]:
         """The oldest of those that are `bad`, or of those that are not."""
-        query = "SELECT seq, json FROM verdicts WHERE bad = ? ORDER BY seq LIMIT ?"
-        return [Waiting(seq, bytes(json)) for seq, json in self.db.execute(query, (bad, limit))]
+        return self._sound("WHERE bad = ? ORDER BY seq LIMIT ?", (bad, limit))
 
     def older_than(self, kept_s: int, limit: int) -> list[Waiting]:
-        """The oldest rows, those kept before that second."""
-        query = "SELECT seq, json, kept_s FROM verdicts ORDER BY seq LIMIT ?"
-        found = self.db.execute(query, (limit,))
-        return [Waiting(seq, bytes(json)) for seq, json, kept in found if kept < kept_s]
+        """Of the oldest rows those kept before that second."""
+        oldest = "seq IN (SELECT seq FROM verdicts ORDER BY seq LIMIT ?)"
+        return self._sound(f"WHERE {oldest} AND kept_s < ? ORDER BY seq", (limit, kept_s))
 
     def oldest(self) -> tuple[int, int] | None:
         """Number of the first row, and when it was kept."""
@@ -222,6 +222,16 @@ class OutboxFile:
     def close(self) -> None:
         """Close it."""
         self.db.close()
+
+    def _sound(self, which: str, values: tuple[int, ...]) -> list[Waiting]:
+        """Rows whose bytes are what was kept. Raises DatabaseError, as of any damage, where they are not."""
+        query = f"SELECT seq, CAST(json AS BLOB), hash FROM verdicts {which}"  # noqa: S608  # our own text
+        rows = []
+        for seq, data, kept in self.db.execute(query, values):
+            if kept is not None and digest(data) != kept:
+                raise sqlite3.DatabaseError(f"{_DAMAGE}: verdict {seq} is not what was kept")
+            rows.append(Waiting(seq, data))
+        return rows
 
     def _migrate(self) -> None:
         version = self.db.execute("PRAGMA user_version").fetchone()[0]

@@ -55,7 +55,8 @@ def _read(ledger: Ledger, old: State, max_bytes: float) -> tuple[list[Row], list
         verdict = _verdict(line)
         if verdict is None or verdict.seq <= old.done or (rows and verdict.seq <= rows[-1].seq):
             continue
-        rows.append(Row(verdict.seq, line.json, verdict.verdict is not Call.OK, old.service_s))
+        bad = verdict.verdict is not Call.OK
+        rows.append(Row(verdict.seq, line.json, digest(line.json), bad, old.service_s))
         marks += verdict.shed or ()
         size += len(line.json)
         while size > max_bytes:

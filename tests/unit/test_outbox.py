@@ -345,6 +345,21 @@ def test_a_file_damaged_while_running_loses_nothing(
     assert "made anew from the ledger up to seq 200; 180 verdicts wait" in caplog.text
 
 
+def test_a_verdict_whose_bytes_were_damaged_is_never_delivered_but_made_anew(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """SQLite itself does not see it: its pages are in order."""
+    with Outbox(tmp_path) as outbox:
+        placed = [outbox.append(VERDICT).to_json() for _ in range(20)]
+        outbox._file.db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        data = outbox.path.read_bytes()
+        outbox.path.write_bytes(data.replace(placed[7], placed[7].replace(b'"OK"', b'"NG"')))
+        outbox._file.db.execute("PRAGMA shrink_memory")
+        assert [row.json for row in outbox.waiting()] == placed
+        assert outbox.balance() == Balance(20, 0, 0, 20)
+    assert "verdict 8 is not what was kept" in caplog.text
+
+
 def test_what_is_in_neither_copy_is_counted_told_and_marked(tmp_path: Path) -> None:
     told: list[tuple[int, int, int]] = []
     with Outbox(tmp_path, on_shed=lambda *what: told.append(what)) as outbox:
