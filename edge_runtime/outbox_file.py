@@ -26,7 +26,8 @@ LOG_BYTES = 2 * _LOG_PAGES * _PAGE_BYTES
 _DAMAGE = "damaged"
 
 # `hash`: of the JSON; SQLite sees that a page is damaged, not that its contents are. `bad`: NG or ERROR, which go last.
-# index finds what goes first, and lets SQLite count rows without reading them.
+# `kept_s`: the station's own seconds (see State.service_s) when it was kept. The index finds what goes first, and lets
+# SQLite count rows without reading them.
 _SCHEMA = """
 CREATE TABLE verdicts (
   seq INTEGER PRIMARY KEY, json BLOB NOT NULL, bad INTEGER NOT NULL DEFAULT 1, kept_s INTEGER NOT NULL DEFAULT 0,
