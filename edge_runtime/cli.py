@@ -6,6 +6,7 @@ Each command is imported when it is asked for: the time from a cold start to the
 import argparse
 import logging
 import os
+import re
 import sys
 import threading
 from collections.abc import Sequence
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING
 from edge_runtime.console import Parser, guarded, version
 
 if TYPE_CHECKING:
+    from edge_runtime.chain import Head
     from edge_runtime.station import Mqtt
 
 EXAMPLES = """examples:
@@ -30,8 +32,11 @@ EXAMPLES = """examples:
       measure which engine runs the bundle fastest here; run and score use it from then on (docs/tune.md)
   kenpin-edge watch --host 10.0.0.5 --save verdicts.jsonl
       show verdicts as they come, and keep them
+  kenpin-edge audit station.toml
+      prove that no verdict was altered, removed or inserted (docs/ledger.md)
 
-exit status: 0 done (whatever the verdicts), 2 a mistake or a fault that one line on stderr explains, 130 interrupted
+exit status: 0 done (whatever the verdicts), 1 audit found something, 2 a mistake or a fault that one line on stderr
+explains, 130 interrupted
 """
 
 
@@ -80,6 +85,11 @@ def _command(arguments: argparse.Namespace) -> int:
 
             wishes = Wishes(_broker(arguments), save=arguments.save, count=arguments.count, as_json=arguments.json)
             watch(wishes)
+        case "audit":
+            from edge_runtime.audit_files import Question, run_audit
+
+            wanted = arguments
+            return run_audit(Question(wanted.paths, wanted.first, wanted.last, wanted.head, as_json=wanted.json))
     return 0
 
 
@@ -212,7 +222,32 @@ def _parser() -> argparse.ArgumentParser:
     watch.add_argument("--save", type=Path, metavar="FILE", help="append each verdict's JSON to FILE, one a line")
     watch.add_argument("--count", type=_count, default=0, metavar="N", help="end after N verdicts (default: go on)")
     watch.add_argument("--json", action="store_true", help="print each verdict's JSON instead of the table")
+
+    _add_audit(commands)
     return parser
+
+
+def _add_audit(commands: "argparse._SubParsersAction[Parser]") -> None:
+    audit = commands.add_parser(
+        "audit",
+        help="prove that no verdict was altered, removed or inserted",
+        description="Follow the chain of hashes through a station's verdicts, or through logs of them, and name the "
+        "first that was altered, removed or inserted. A running station is not disturbed. What a chain proves, and "
+        "what only a head proves that you noted before: docs/ledger.md. Exit status 0: whole; 1: it is not; 2: a "
+        "mistake in the question.",
+        epilog="example: kenpin-edge audit station.toml --head 10482:9f2c...",
+    )
+    audit.add_argument(
+        "paths",
+        type=Path,
+        nargs="+",
+        metavar="STATION.toml|FILE.jsonl",
+        help="a station file; or copies of ledger segments, or what watch --save wrote, of several stations at will",
+    )
+    audit.add_argument("--first", type=_count, metavar="SEQ", help="from this verdict on, which must be there")
+    audit.add_argument("--last", type=_count, metavar="SEQ", help="up to this verdict, which must be there")
+    audit.add_argument("--head", type=_head, metavar="SEQ:HASH", help="a head noted before; it must still be there")
+    audit.add_argument("--json", action="store_true", help="print one JSON object instead of lines")
 
 
 def _trust(command: argparse.ArgumentParser) -> None:
@@ -336,6 +371,15 @@ def _count(text: str) -> int:
     if not text.isdigit() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is no number of verdicts; expected 1 or more")
     return int(text)
+
+
+def _head(text: str) -> "Head":
+    from edge_runtime.chain import Head
+
+    seq, _, digest = text.partition(":")
+    if not seq.isdigit() or not re.fullmatch("[0-9a-f]{64}", digest):
+        raise argparse.ArgumentTypeError(f"{text!r} is no head; expected SEQ:HASH as audit prints it")
+    return Head(int(seq), digest)
 
 
 def _seconds(text: str) -> float:

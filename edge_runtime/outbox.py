@@ -1,47 +1,78 @@
-"""The outbox: verdicts on disk until the broker has acknowledged them.
+"""The outbox: verdicts on disk until the broker has acknowledged them, and in the ledger beside it for longer.
 
-One SQLite file, `outbox.db`, in the station's data folder, with a lock file beside it so that two daemons never share
-one. WAL with synchronous FULL: a commit that returned is on the disk. AUTOINCREMENT and the `chain` table remember the
-last number and the last hash when the last verdict is long delivered and gone.
+`outbox.db` holds what waits; the ledger holds every verdict's bytes, also of those delivered, until their age or size
+is reached. A verdict is committed to the one, then written to the other; the ledger is on the disk before a row goes.
+So each is at all times in one of them, nearly always in both, and either is made anew from the other. A lock file
+beside them keeps a second daemon out. What goes first where there is no room: docs/ledger.md.
 """
 
-import fcntl
-import hashlib
 import logging
-import os
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import IO, Self
+from typing import Self, TypeVar
 
+from edge_runtime import watermark
+from edge_runtime.chain import Head, merged, place
 from edge_runtime.errors import OutboxError
-from edge_runtime.verdict import Verdict
+from edge_runtime.ledger import Ledger
+from edge_runtime.lock import lock_folder
+from edge_runtime.outbox_file import LOG_BYTES, OutboxFile, Row, State, Waiting, is_damage, is_full
+from edge_runtime.rebuild import rebuilt
+from edge_runtime.reserve import Reserve, free_bytes
+from edge_runtime.second_copy import SecondCopy
+from edge_runtime.shedding import choose, mark_of
+from edge_runtime.verdict import Call, Verdict
 
 log = logging.getLogger(__name__)
 
-GENESIS = "0" * 64
-"""`prev` of the first verdict of a chain."""
-
-MAX_BYTES = 256 * 1024 * 1024
-"""About 200,000 verdicts of one region: nearly three hours at 20 a second, two weeks at 10 a minute."""
-
-_PAGE_BYTES = 4096
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS verdicts (seq INTEGER PRIMARY KEY AUTOINCREMENT, json BLOB NOT NULL);
-CREATE TABLE IF NOT EXISTS chain (only_row INTEGER PRIMARY KEY CHECK (only_row = 1), hash TEXT NOT NULL);
-"""
+SHED_AT_ONCE = 100
+"""Rows: enough that shedding is rare, few enough that little is lost for a burst."""
+SHED_TRIES = 20
+"""Batches for one commit. Where so many make no room, it is not verdicts that fill the disk, and none more are lost."""
+NOTED_S = 10.0
+"""How stale the watermark beside the ledger may be: it costs two syncs, and its loss duplicates, nothing more."""
+_T = TypeVar("_T")
+OnShed = Callable[[int, int, int], None]
+"""How many verdicts were given up, and the first and the last of their numbers."""
 
 
 @dataclass(frozen=True, slots=True)
-class Waiting:
-    """A verdict that the broker has not acknowledged yet. `json`: its bytes, as they are published."""
+class Bounds:
+    """How much is kept. `age_s`: of the ledger's days by the clock; of waiting verdicts in seconds of operation."""
 
-    seq: int
-    json: bytes
+    outbox_bytes: int = 256 * 1024 * 1024  # 200,000 verdicts of one region: 3 hours at 20 a second, 2 weeks at 10/min
+    ledger_bytes: int = 512 * 1024 * 1024
+    age_s: float = 90 * 86_400.0
+    reserve_bytes: int = 8 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Balance:
+    """What became of every verdict. `waiting` is counted, the others are kept with each commit."""
+
+    verdicts: int
+    acknowledged: int
+    shed: int
+    waiting: int
+
+    @property
+    def balanced(self) -> bool:
+        """Whether none is missing and none is too many."""
+        return self.verdicts == self.acknowledged + self.waiting + self.shed
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A verdict to keep. `request`: the key of the request that it answers, which is answered once only."""
+
+    verdict: Verdict
+    request: str | None = None
 
 
 class Outbox:
@@ -49,61 +80,103 @@ class Outbox:
 
     The outbox gives each verdict its place: `seq` counts from 1 without gaps, and `prev` is the SHA-256 (hex) of the
     JSON bytes of the verdict before, so that an altered, removed or inserted one shows.
+
+    `on_shed` is called without the lock, in the thread that found no room.
     """
 
-    def __init__(self, folder: Path, *, max_bytes: int = MAX_BYTES) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        bounds: Bounds = Bounds(),
+        on_shed: OnShed = lambda _count, _first, _last: None,
+        clock: Callable[[], float] = time.monotonic,
+        now: Callable[[], float] = time.time,
+    ) -> None:
         """Open or make the outbox in `folder`. Raises OutboxError where that cannot be, or another process has it.
 
-        A damaged file is moved aside, never deleted, and a new chain begins.
+        A damaged file is moved aside, never deleted, and made anew from the ledger. `clock` counts seconds, `now` is
+        Unix time.
         """
         self.path = folder / "outbox.db"
-        self._max_pages = max(max_bytes // _PAGE_BYTES, 16)
+        self._bounds, self._on_shed, self._clock = bounds, on_shed, clock
         self._mutex = threading.Lock()
-        self._last: tuple[int, str] | None = None  # seq and hash of the last verdict kept by this process
-        self._lock_file = _lock(folder)
+        self._alarms: deque[tuple[int, int, int]] = deque()
+        self._unfinished = False  # a file that is being made anew and is not whole yet
+        self._lock_file = lock_folder(folder)
         try:
-            self._db = self._open()
+            with self._explained():
+                self._reserve = Reserve(folder / "reserve", bounds.reserve_bytes)
+                ledger = Ledger(folder / "ledger", max_bytes=bounds.ledger_bytes, max_age_s=bounds.age_s, now=now)
+                self._copy = SecondCopy(ledger, self._rows)
+                self._file, damaged = self._open()
+                self._state = self._file.state()
+                self._opened = clock() - self._state.service_s
+                self._agree(damaged=damaged)
+                self._note()
         except BaseException:
             self._lock_file.close()
             raise
+        self._tell_alarms()
 
-    def append(self, verdict: Verdict) -> Verdict:
+    def append(self, verdict: Verdict, *, request: str | None = None) -> Verdict:
         """Keep a verdict, and return it with its `seq` and `prev`.
 
         When `append()` returns, the verdict survives a power cut and will be delivered at least once, in order. Raises
-        OutboxError where the disk or the outbox is full: then nothing was kept.
+        OutboxError where the disk is full and nothing more may go to make room: then nothing was kept. A request that
+        was answered before keeps its verdict: that one is returned.
         """
-        with self._mutex:
-            try:
-                return self._append(verdict)
-            except OutboxError as error:
-                if not isinstance(error.__cause__, sqlite3.DatabaseError) or not _is_damage(error.__cause__):
-                    raise
-                self._db.close()
-                self._move_aside(str(error.__cause__))
-                self._db = self._open()
-                return self._append(verdict)
+        return self.append_all([Entry(verdict, request)])[0]
+
+    def append_all(self, entries: Sequence[Entry]) -> list[Verdict]:
+        """Keep several in one commit: all of them or none. Otherwise as `append`."""
+        with self._held():
+            return self._with_room(lambda: self._append(entries), shed=True)
+
+    def answered(self, request: str) -> bytes | None:
+        """The bytes of the verdict that this request was given, if it is among the last thousand."""
+        with self._held():
+            return self._healed(lambda: self._file.answered(request))
 
     def waiting(self, *, after: int = 0, limit: int = 100) -> list[Waiting]:
         """The first `limit` verdicts with a `seq` above `after` that are not done, in order."""
-        with self._mutex, self._explained():
-            rows = self._db.execute("SELECT seq, json FROM verdicts WHERE seq > ? ORDER BY seq LIMIT ?", (after, limit))
-            return [Waiting(seq, bytes(json)) for seq, json in rows]
+        with self._held():
+            return self._healed(lambda: self._file.rows(after, self._state.seq, limit))
 
     def done(self, up_to: int) -> None:
         """Forget the verdicts up to and with `up_to`: the broker has them. Doing it twice is fine."""
-        with self._mutex, self._explained(), self._transaction():
-            self._db.execute("DELETE FROM verdicts WHERE seq <= ?", (up_to,))
+        with self._held():
+            up_to = min(up_to, self._state.seq)
+            if up_to <= self._state.done:
+                return
+            room = not self._reserve.given_up or free_bytes(self.path.parent) > LOG_BYTES
+            self._healed(lambda: self._copy.secure(up_to, self._state.done, room=room))
+            self._with_room(lambda: self._forget(up_to), shed=False)
+            if self._clock() - self._noted_at >= NOTED_S:
+                self._note()
 
     def count(self) -> int:
         """How many verdicts wait."""
-        with self._mutex, self._explained():
-            return int(self._db.execute("SELECT count(*) FROM verdicts").fetchone()[0])
+        with self._held():
+            return self._healed(self._count)
+
+    def balance(self) -> Balance:
+        """What became of every verdict, as of one moment."""
+        with self._held():
+            waiting = self._healed(self._count)
+            return Balance(self._state.seq, self._state.acknowledged, self._state.shed, waiting)
+
+    def head(self) -> Head:
+        """The end of the chain: noted elsewhere, it proves later that nothing up to it was rewritten."""
+        with self._mutex:
+            return self._state.head
 
     def close(self) -> None:
-        """Close the file and let the next process in."""
+        """Close the files and let the next process in."""
         with self._mutex:
-            self._db.close()
+            self._note()
+            self._copy.ledger.close()
+            self._file.close()
             self._lock_file.close()
 
     def __enter__(self) -> Self:
@@ -112,46 +185,99 @@ class Outbox:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _append(self, verdict: Verdict) -> Verdict:
-        with self._explained(), self._transaction():
-            last = self._db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'verdicts'").fetchone()
-            head = self._db.execute("SELECT hash FROM chain").fetchone()
-            # A file that was damaged and replaced while we ran is empty, but the chain goes on where it was.
-            before, hash_before = (last[0], head[0]) if last and head else self._last or (0, GENESIS)
-            seq = before + 1
-            placed = verdict.model_copy(update={"seq": seq, "prev": hash_before})
-            json = placed.to_json()
-            self._db.execute("INSERT INTO verdicts (seq, json) VALUES (?, ?)", (seq, json))
-            digest = hashlib.sha256(json).hexdigest()
-            self._db.execute("INSERT OR REPLACE INTO chain (only_row, hash) VALUES (1, ?)", (digest,))
-        self._last = (seq, digest)
+    # Of the file that there is when they are asked: it may have been made anew.
+
+    def _count(self) -> int:
+        return self._file.count()
+
+    def _rows(self, after: int, up_to: int, limit: int) -> list[Waiting]:
+        return self._file.rows(after, up_to, limit)
+
+    def _append(self, entries: Sequence[Entry]) -> list[Verdict]:
+        self._shed_aged()
+        service_s = int(self._clock() - self._opened)
+        head, marks = self._state.head, self._state.marks
+        placed, rows = [], []
+        with self._file.transaction():
+            for entry in entries:
+                if entry.request is not None and (earlier := self._file.answered(entry.request)):
+                    placed.append(Verdict.from_json(earlier))
+                    continue
+                verdict, json, head = place(entry.verdict, head, marks)
+                marks = ()
+                placed.append(verdict)
+                rows.append(Row(head.seq, json, head.hash, verdict.verdict is not Call.OK, service_s))
+                if entry.request is not None:
+                    self._file.remember(entry.request, head.seq, json)
+            self._file.insert(rows)
+            state = replace(self._state, seq=head.seq, hash=head.hash, service_s=service_s, marks=marks)
+            self._file.set_state(state)
+        before, self._state = self._state.seq, state
+        if self._reserve.given_up and self._reserve.make():
+            self._file.grow_within(None)
+        if rows and not self._reserve.given_up:  # else the room is for those that have no copy yet
+            self._copy.follow(rows, before, head, state.done)
         return placed
 
-    def _open(self) -> sqlite3.Connection:
-        """Connect, and prove the file sound; a damaged one is moved aside once."""
+    def _forget(self, up_to: int) -> None:
+        with self._file.transaction():
+            gone = self._file.delete_up_to(up_to)
+            state = replace(self._state, done=up_to, acknowledged=self._state.acknowledged + gone)
+            self._file.set_state(state)
+        self._state = state
+
+    def _agree(self, *, damaged: bool) -> None:
+        """Bring outbox and ledger to the same end, at the start."""
+        last = self._copy.ledger.last
+        if last and last.seq > self._state.seq:  # the ledger is written after the outbox: that one was lost
+            if not damaged:
+                log.error("%s: ends before its ledger does; it is made anew from that", self.path)
+            self._rebuild(watermark.read(self._copy.ledger.folder) or (self._state if self._state.seq else None))
+            return
+        if last is None and damaged:
+            log.error("%s: a new chain begins at seq 1: the ledger has nothing to make it anew from", self.path)
+        if last and last.seq == self._state.seq and last.hash != self._state.hash:
+            log.error("%s: verdict %d is not what was kept; see kenpin-edge audit", self._copy.ledger.folder, last.seq)
+        if self._copy.reached < self._state.done:
+            lost = f"{self._copy.reached + 1} to {self._state.done}"
+            log.error("%s: lacks verdicts %s, which were delivered", self._copy.ledger.folder, lost)
+        if not self._reserve.given_up:
+            self._copy.catch_up(self._state.seq, self._state.done)
+
+    def _rebuild(self, known: State | None) -> None:
+        """Fill an empty outbox from the ledger. `known`: where it stood, as far as is known."""
+        new, rows, lost = rebuilt(self._copy.ledger, known, self._bounds.outbox_bytes)
+        self._file.grow_freely()  # what fitted once must not be refused for a few pages more
+        with self._file.transaction():
+            self._file.delete_up_to(self._state.seq)
+            self._file.insert(rows)
+            self._file.set_state(new)
+        self._file.grow_within(None)
+        self._state, self._unfinished = new, False
+        self._copy.reached = new.seq
+        self._opened = min(self._opened, self._clock() - new.service_s)
+        log.error("%s: made anew from the ledger up to seq %d; %d verdicts wait", self.path, new.seq, len(rows))
+        for first, last in lost:
+            self._alarms.append((last - first + 1, first, last))
+
+    def _note(self) -> None:
+        self._noted_at = self._clock()
+        self._copy.note(self._state)
+
+    # Damage and want of room.
+
+    def _open(self) -> tuple[OutboxFile, bool]:
+        """Connect, and prove the file sound; a damaged one is moved aside once. The file, and whether that was so."""
         try:
-            return self._connect()
+            return OutboxFile(self.path, self._bounds.outbox_bytes), False
+        except sqlite3.NotSupportedError as error:
+            raise OutboxError(self.path, f"{error}; install that one again") from error
         except sqlite3.DatabaseError as error:
-            if not _is_damage(error):
+            if not is_damage(error):
                 raise OutboxError(self.path, f"cannot be opened ({error}); check the disk and the rights") from error
             self._move_aside(str(error))
         with self._explained():
-            return self._connect()
-
-    def _connect(self) -> sqlite3.Connection:
-        db = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False)
-        try:
-            db.execute(f"PRAGMA page_size = {_PAGE_BYTES}")
-            db.execute("PRAGMA journal_mode = WAL")
-            db.execute("PRAGMA synchronous = FULL")
-            db.execute(f"PRAGMA max_page_count = {self._max_pages}")
-            db.execute(f"PRAGMA journal_size_limit = {16 * 1024 * 1024}")
-            _check_sound(db)
-            db.executescript(_SCHEMA)
-        except BaseException:
-            db.close()
-            raise
-        return db
+            return OutboxFile(self.path, self._bounds.outbox_bytes), True
 
     def _move_aside(self, why: str) -> None:
         stamp = time.strftime("%Y%m%dT%H%M%S", time.gmtime())
@@ -160,19 +286,95 @@ class Outbox:
             part = self.path.with_name(self.path.name + ending)
             if part.exists():
                 part.replace(aside.with_name(aside.name + ending))
-        next_seq = self._last[0] + 1 if self._last else 1
-        log.error("%s: is damaged (%s); moved to %s, goes on at seq %d", self.path, why, aside.name, next_seq)
+        log.error("%s: is damaged (%s); moved to %s", self.path, " ".join(why.split()), aside.name)
+
+    def _healed(self, work: Callable[[], _T]) -> _T:
+        """Do `work`; where the file turns out damaged, make it anew and do it once more."""
+        try:
+            if self._unfinished:
+                self._rebuild(self._state)
+            return work()
+        except sqlite3.DatabaseError as error:
+            if not is_damage(error):
+                raise
+            self._file.close()
+            self._move_aside(str(error))
+        self._unfinished = True
+        self._file, _ = self._open()
+        self._rebuild(self._state)
+        return work()
+
+    def _with_room(self, work: Callable[[], _T], *, shed: bool) -> _T:
+        """Do `work`, and make room while it finds none: by verdicts given up only if `shed`."""
+        tries = 0
+        while True:
+            try:
+                return self._healed(work)
+            except sqlite3.DatabaseError as error:
+                if not is_full(error):
+                    raise
+                if not self._file.is_at_bound():
+                    made = self._make_room()
+                    self._file.reuse_log()
+                    self._file.grow_within(free_bytes(self.path.parent))
+                    if made:
+                        continue
+                tries += 1
+                if not shed or tries > SHED_TRIES or not self._shed_some():
+                    raise
+
+    def _make_room(self) -> bool:
+        """Free some of the disk without losing a verdict that waits; whether there was anything to free."""
+        if self._copy.ledger.drop_oldest(self._first_waiting()) or self._reserve.give_up():
+            return True
+        if self._copy.ledger.drop_oldest() or self._copy.ledger.drop_all():  # what waits is in the outbox, too
+            log.error("%s: the disk is full; second copies of waiting verdicts go", self._copy.ledger.folder)
+            return True
+        return False
+
+    def _first_waiting(self) -> int:
+        oldest = self._file.oldest()
+        return oldest[0] if oldest else self._state.seq + 1
+
+    def _shed_some(self) -> bool:
+        """Give up a batch of waiting verdicts, OK ones first; whether there were any."""
+        for bad in (False, True):
+            if rows := choose(self._file.first_to_go(SHED_AT_ONCE, bad=bad)):
+                self._shed(rows, f"{'NG and ERROR' if bad else 'OK'} verdicts, for want of room")
+                self._file.reuse_log()
+                return True
+        return False
+
+    def _shed_aged(self) -> None:
+        limit = int(self._clock() - self._opened - self._bounds.age_s)
+        if (oldest := self._file.oldest()) and oldest[1] < limit:
+            self._shed(choose(self._file.older_than(limit, SHED_AT_ONCE)), "verdicts, for their age")
+
+    def _shed(self, rows: Sequence[Waiting], what: str) -> None:
+        """Give up `rows`: counted, marked for the chain, told."""
+        marks = merged([*self._state.marks, *mark_of(rows)])
+        with self._file.transaction():
+            self._file.delete(rows)
+            state = replace(self._state, shed=self._state.shed + len(rows), marks=tuple(marks))
+            self._file.set_state(state)
+        self._state = state
+        self._note()
+        first, last = rows[0].seq, rows[-1].seq
+        log.error("%s: %d undelivered %s are given up (seq %d to %d)", self.path, len(rows), what, first, last)
+        self._alarms.append((len(rows), first, last))
 
     @contextmanager
-    def _transaction(self) -> Iterator[None]:
-        self._db.execute("BEGIN IMMEDIATE")
+    def _held(self) -> Iterator[None]:
+        """With the lock; what was shed meanwhile is told without it."""
         try:
-            yield
-            self._db.execute("COMMIT")
-        except BaseException:
-            if self._db.in_transaction:
-                self._db.execute("ROLLBACK")
-            raise
+            with self._mutex, self._explained():
+                yield
+        finally:
+            self._tell_alarms()
+
+    def _tell_alarms(self) -> None:
+        while self._alarms:
+            self._on_shed(*self._alarms.popleft())
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
@@ -180,46 +382,12 @@ class Outbox:
         try:
             yield
         except sqlite3.Error as error:
-            if "full" in str(error):
-                bound = self._max_pages * _PAGE_BYTES // 1_000_000
+            if is_full(error):
+                bound = self._bounds.outbox_bytes // 1_000_000
                 why = f"is full ({bound} MB, or the disk is); bring the broker back or free space, then start again"
             else:
                 why = f"cannot keep verdicts ({error}); check the disk and the folder's rights"
             raise OutboxError(self.path, why) from error
-
-
-_DAMAGE = "damaged"
-
-
-def _check_sound(db: sqlite3.Connection) -> None:
-    found = db.execute("PRAGMA quick_check(1)").fetchone()[0]
-    if found != "ok":
-        raise sqlite3.DatabaseError(f"{_DAMAGE}: {found}")
-
-
-def _is_damage(error: sqlite3.DatabaseError) -> bool:
-    """Whether the file itself is broken, rather than the disk full or the folder closed to us."""
-    code = getattr(error, "sqlite_errorcode", None)
-    broken = code is not None and code & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
-    return broken or str(error).startswith(_DAMAGE)
-
-
-def _lock(folder: Path) -> IO[str]:
-    """Take the folder for this process. The lock ends with the process, however that ends."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        file = (folder / "lock").open("a+", encoding="utf-8")
-    except OSError as error:
-        raise OutboxError(folder, f"cannot be written ({error.strerror}); set data to a folder that can") from error
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        file.seek(0)
-        owner = file.read(20).strip() or "unknown"
-        file.close()
-        why = f"is in use by another kenpin-edge (process {owner}); stop it, or set data to a folder of its own"
-        raise OutboxError(folder, why) from error
-    file.truncate(0)
-    file.write(str(os.getpid()))
-    file.flush()
-    return file
+        except OSError as error:
+            where = error.filename or self.path
+            raise OutboxError(where, f"cannot be used ({error.strerror}); check the disk and the rights") from error

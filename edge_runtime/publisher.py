@@ -14,7 +14,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from edge_runtime.errors import OutboxError
-from edge_runtime.outbox import Outbox, Waiting
+from edge_runtime.outbox import Outbox
+from edge_runtime.outbox_file import Waiting
 
 log = logging.getLogger(__name__)
 
@@ -22,6 +23,13 @@ WINDOW = 16
 """Verdicts in flight: below the 20 that brokers and paho allow by default, with room for status and answers."""
 PAUSE_S = 5.0
 """After the broker or the disk refused: long enough not to storm them, short enough for a person who waits."""
+RATE = 1000.0
+"""Verdicts a second while catching up: above what a camera brings, so that the backlog shrinks, and below what would
+take a processor from the inspection that goes on meanwhile."""
+DONE_AT_ONCE = 100
+DONE_S = 0.25
+"""So many acknowledged verdicts, or after so long, leave the outbox together: each time costs two syncs of the disk. A
+kill in between sends them again, with the same `id`."""
 
 Publish = Callable[[bytes], int]
 """Send a payload at QoS 1, and tell paho's message id."""
@@ -42,7 +50,9 @@ class _Ack:
 
 
 class Publisher:
-    """Sends what waits in the outbox, a bounded window at a time. `publish` is only called while connected.
+    """Sends what waits in the outbox, a bounded window at a time and at a bounded rate.
+
+    `publish` is only called while connected.
 
     `connected`, `disconnected` and `acknowledged` are for paho's callbacks. While it calls the last two, paho may hold
     locks that `publish` waits for, so these take none; during `connected` it holds none.
@@ -64,13 +74,18 @@ class Publisher:
         self._sent: deque[_Sent] = deque()
         self._last = 0
         self._pause_until = 0.0
+        self._acknowledged = 0  # all up to this number are
+        self._undone = 0  # so many of them are in the outbox still
+        self._undone_since = 0.0
+        self._budget = float(WINDOW)  # verdicts that may be sent now
+        self._budget_at = clock()
 
     def start(self) -> None:
         """Start the thread."""
         self._thread.start()
 
     def stop(self) -> None:
-        """End the thread. What is unacknowledged stays in the outbox."""
+        """End the thread. What is unacknowledged stays in the outbox, what is acknowledged leaves it."""
         self._stopping = True
         self._wake.set()
         self._thread.join()
@@ -116,7 +131,7 @@ class Publisher:
 
     def _work(self) -> None:
         while not self._stopping:
-            self._wake.wait(timeout=1.0)
+            self._wake.wait(timeout=self._idle_s())
             self._wake.clear()
             try:
                 self._begin_again_on_a_new_connection()
@@ -130,12 +145,25 @@ class Publisher:
             except Exception:  # if this thread died, verdicts would wait for ever and nobody would know
                 log.exception("publishing failed; trying again in %.0f s", PAUSE_S)
                 self._go_back()
+        try:
+            self._take_acknowledgements()
+            self._forget_delivered(at_once=True)
+        except OutboxError as error:
+            log.error("%s; they are sent again", error)  # noqa: TRY400  # the same
+
+    def _idle_s(self) -> float:
+        """How long nothing has to be done, if nobody wakes us."""
+        if (pause := self._pause_until - self._clock()) > 0:
+            return min(pause, 1.0)
+        if self._budget < 1:
+            return (1 - self._budget) / RATE
+        return DONE_S / 2 if self._undone else 1.0
 
     def _begin_again_on_a_new_connection(self) -> None:
         if self._seen != self._connection:
             self._seen = self._connection
             self._sent.clear()
-            self._last = 0
+            self._last = self._acknowledged
             self._pause_until = 0.0
 
     def _take_acknowledgements(self) -> None:
@@ -147,7 +175,7 @@ class Publisher:
             if ack.refusal is not None:
                 kept = f"it waits in {self._outbox.path}, trying again in {PAUSE_S:.0f} s"
                 log.error("the broker refused verdict %d (%s); %s", sent.seq, ack.refusal, kept)
-                self._forget_delivered()
+                self._forget_delivered(at_once=True)
                 self._go_back()
                 return
             sent.acknowledged = True
@@ -155,30 +183,36 @@ class Publisher:
     def _go_back(self) -> None:
         """After a pause, send again from the first verdict that is not done: twice is allowed, out of order is not."""
         self._sent.clear()
-        self._last = 0
+        self._last = self._acknowledged
         self._pause_until = self._clock() + PAUSE_S
 
-    def _forget_delivered(self) -> None:
-        done = 0
-        for sent in self._sent:
-            if not sent.acknowledged:
-                break
-            done += 1
-        if done:
-            self._outbox.done(self._sent[done - 1].seq)
-            for _ in range(done):
-                self._sent.popleft()
-            with self._progress:
-                self._delivered += done
-                self._progress.notify_all()
+    def _forget_delivered(self, *, at_once: bool = False) -> None:
+        while self._sent and self._sent[0].acknowledged:
+            if not self._undone:
+                self._undone_since = self._clock()
+            self._undone += 1
+            self._acknowledged = self._sent.popleft().seq
+        if not self._undone:
+            return
+        if not at_once and self._undone < DONE_AT_ONCE and self._clock() < self._undone_since + DONE_S:
+            return
+        self._outbox.done(self._acknowledged)
+        with self._progress:
+            self._delivered += self._undone
+            self._progress.notify_all()
+        self._undone = 0
 
     def _fill_window(self) -> None:
-        room = self._window - len(self._sent)
+        at = self._clock()
+        self._budget = min(self._budget + (at - self._budget_at) * RATE, WINDOW)
+        self._budget_at = at
+        room = min(self._window - len(self._sent), int(self._budget))
         if room <= 0:
             return
         for row in self._outbox.waiting(after=self._last, limit=room):
             if not self._send(row):
                 return
+            self._budget -= 1
 
     def _send(self, row: Waiting) -> bool:
         with self._gate:

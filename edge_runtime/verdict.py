@@ -111,6 +111,18 @@ class Latency(_Wire):
     total: float
 
 
+class Shed(_Wire):
+    """Verdicts `first` to `last` were given up undelivered, for want of room: all of them, and only them.
+
+    `prev`: hash of the one before `first`. `hash`: of `last`. So the chain can be followed across the gap.
+    """
+
+    first: int
+    last: int
+    prev: str
+    hash: str
+
+
 class Verdict(_Wire):
     """One inspection, as it is published. `picture` names the file a replayed frame came from."""
 
@@ -130,6 +142,7 @@ class Verdict(_Wire):
     latency_ms: Latency
     picture: str | None = None
     evidence: str | None = None
+    shed: tuple[Shed, ...] | None = None
     prev: str
 
     def to_json(self) -> bytes:

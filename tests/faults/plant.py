@@ -20,7 +20,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
-from edge_runtime.outbox import GENESIS
+from edge_runtime.chain import GENESIS
 from edge_runtime.verdict import Call, Verdict
 from tests.integration.parts import Line, Mosquitto, wait_until
 from train.datasets.shapes import draw

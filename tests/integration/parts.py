@@ -226,7 +226,7 @@ class Line:
 
     def last_seq(self) -> int:
         """How many verdicts there were ever."""
-        return self._ask_outbox("SELECT seq FROM sqlite_sequence WHERE name = 'verdicts'")
+        return self._ask_outbox("SELECT json_extract(json, '$.seq') FROM state")
 
     def _ask_outbox(self, question: str) -> int:
         with closing(sqlite3.connect(self.folder / "state" / "outbox.db")) as db:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from edge_runtime.outbox import GENESIS
+from edge_runtime.chain import GENESIS
 from edge_runtime.verdict import Verdict
 from export.signing import keygen, read_private, sign
 from tests.integration.parts import Line, Message, Mosquitto, Subscriber, wait_until

@@ -4,15 +4,18 @@ import hashlib
 import logging
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
+from edge_runtime.chain import GENESIS
 from edge_runtime.errors import OutboxError
-from edge_runtime.outbox import GENESIS, Outbox
+from edge_runtime.outbox import Balance, Bounds, Entry, Outbox
 from edge_runtime.verdict import BundleRef, Call, Latency, Reason, RegionVerdict, Thresholds, Verdict
 
 VERDICT = Verdict(
@@ -77,8 +80,8 @@ def test_done_forgets_up_to_and_with_that_one_and_twice_is_fine(tmp_path: Path) 
 def test_the_disk_is_told_to_keep_every_commit(tmp_path: Path) -> None:
     """A kill says nothing of fsync, so the setting itself is looked at: 2 is FULL."""
     with Outbox(tmp_path) as outbox:
-        assert outbox._db.execute("PRAGMA synchronous").fetchone() == (2,)
-        assert outbox._db.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+        assert outbox._file.db.execute("PRAGMA synchronous").fetchone() == (2,)
+        assert outbox._file.db.execute("PRAGMA journal_mode").fetchone() == ("wal",)
 
 
 def test_a_verdict_survives_kill_nine(tmp_path: Path) -> None:
@@ -101,21 +104,131 @@ def test_a_verdict_survives_kill_nine(tmp_path: Path) -> None:
     assert len(kept) <= len(whole) + 1, "at most the one that was committed but not yet promised"
 
 
-def fill(outbox: Outbox) -> None:
-    for _ in range(10_000):
+SMALL = Bounds(outbox_bytes=400_000, ledger_bytes=10_000_000, reserve_bytes=4096)
+NG = VERDICT.model_copy(update={"verdict": Call.NG})
+
+
+def test_a_full_outbox_gives_up_the_oldest_ok_verdicts_counts_tells_and_marks_them(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    told: list[tuple[int, int, int]] = []
+    with Outbox(tmp_path, bounds=SMALL, on_shed=lambda *what: told.append(what)) as outbox:
+        while not told:
+            outbox.append(VERDICT)
+        balance, head = outbox.balance(), outbox.head()
+        waiting = outbox.waiting(limit=10_000)
+    count, first, last = told[0]
+    assert (first, last) == (1, count), "the oldest go"
+    assert balance.shed == count
+    assert balance.balanced
+    assert [row.seq for row in waiting] == list(range(count + 1, head.seq + 1))
+    assert f"{count} undelivered OK verdicts, for want of room are given up (seq 1 to {count})" in caplog.text
+    newest = Verdict.from_json(waiting[-1].json)
+    assert newest.shed is not None
+    (mark,) = newest.shed
+    assert (mark.first, mark.last, mark.prev) == (1, count, GENESIS)
+    assert mark.hash == Verdict.from_json(waiting[0].json).prev, "the chain can be followed across the gap"
+    assert (tmp_path / "outbox.db").stat().st_size <= SMALL.outbox_bytes
+
+
+def test_ng_and_error_verdicts_are_given_up_only_when_no_ok_one_is_left(tmp_path: Path) -> None:
+    with Outbox(tmp_path, bounds=SMALL) as outbox:
+        for n in range(3000):
+            outbox.append(NG if n % 50 == 0 else VERDICT)
+        kept = [row.seq for row in outbox.waiting(limit=10_000)]
+        assert [seq for seq in range(1, 3001, 50) if seq not in kept] == []
+        while outbox.append(NG).seq < 6000:
+            pass
+        calls = [Verdict.from_json(row.json).verdict for row in outbox.waiting(limit=10_000)]
+        assert set(calls) == {Call.NG}
+        assert outbox.balance().balanced
+
+
+def test_a_mark_survives_a_kill_between_the_shed_and_the_next_verdict(tmp_path: Path) -> None:
+    with Outbox(tmp_path, bounds=SMALL) as outbox:
+        for _ in range(5):
+            outbox.append(VERDICT)
+        assert outbox._shed_some()
+    with Outbox(tmp_path, bounds=SMALL) as outbox:
+        placed = outbox.append(VERDICT)
+        assert placed.shed is not None
+        assert [(mark.first, mark.last) for mark in placed.shed] == [(1, 5)]
+        assert outbox.append(VERDICT).shed is None
+        assert outbox.balance() == Balance(verdicts=7, acknowledged=0, shed=5, waiting=2)
+
+
+def test_waiting_verdicts_go_by_age_in_the_stations_own_seconds_whatever_the_clock_says(tmp_path: Path) -> None:
+    seconds, unix = [0.0], [1.8e9]
+    told: list[tuple[int, int, int]] = []
+
+    def opened() -> Outbox:
+        return Outbox(
+            tmp_path,
+            bounds=Bounds(age_s=100),
+            on_shed=lambda *what: told.append(what),
+            clock=lambda: seconds[0],
+            now=lambda: unix[0],
+        )
+
+    with opened() as outbox:
         outbox.append(VERDICT)
+        seconds[0], unix[0] = 90, 4e9  # 70 years on, says a clock that somebody set
+        outbox.append(VERDICT)
+        assert told == []
+    seconds[0] = 7  # another process' clock begins anywhere
+    with opened() as outbox:
+        seconds[0] += 20
+        outbox.append(VERDICT)
+        assert told == [(1, 1, 1)]
+        assert [row.seq for row in outbox.waiting()] == [2, 3]
 
 
-def test_a_full_outbox_says_so_keeps_what_it_has_and_takes_more_once_drained(tmp_path: Path) -> None:
-    with Outbox(tmp_path, max_bytes=100_000) as outbox:
-        with pytest.raises(OutboxError, match=r"is full .*bring the broker back or free space"):
-            fill(outbox)
-        count = outbox.count()
-        kept = outbox.waiting(limit=10_000)
-        assert [row.seq for row in kept] == list(range(1, count + 1))
-        outbox.done(count)
-        assert outbox.append(VERDICT).seq == count + 1, "a verdict that was refused takes no number"
-    assert (tmp_path / "outbox.db").stat().st_size <= 100_000
+def test_a_request_is_answered_with_the_same_verdict_also_after_a_restart(tmp_path: Path) -> None:
+    with Outbox(tmp_path) as outbox:
+        first = outbox.append(VERDICT, request="robot-1")
+        outbox.append(VERDICT, request="robot-2")
+        outbox.done(2)
+    with Outbox(tmp_path) as outbox:
+        assert outbox.answered("robot-1") == first.to_json()
+        assert outbox.answered("robot-3") is None
+        assert outbox.append(NG, request="robot-1") == first, "never a second one"
+        assert outbox.head().seq == 2
+
+
+def test_only_the_newest_thousand_requests_are_remembered(tmp_path: Path) -> None:
+    with Outbox(tmp_path) as outbox:
+        outbox.append_all([Entry(VERDICT, f"request-{n}") for n in range(1010)])
+        assert outbox.answered("request-9") is None
+        assert outbox.answered("request-10") is not None
+
+
+def test_a_file_of_the_first_kenpin_opens_and_its_chain_goes_on(tmp_path: Path) -> None:
+    jsons, prev = [], GENESIS
+    for seq in range(1, 6):
+        jsons.append(VERDICT.model_copy(update={"seq": seq, "prev": prev}).to_json())
+        prev = digest(jsons[-1])
+    with closing(sqlite3.connect(tmp_path / "outbox.db")) as db:
+        db.executescript("""
+            CREATE TABLE verdicts (seq INTEGER PRIMARY KEY AUTOINCREMENT, json BLOB NOT NULL);
+            CREATE TABLE chain (only_row INTEGER PRIMARY KEY CHECK (only_row = 1), hash TEXT NOT NULL);
+        """)
+        db.executemany("INSERT INTO verdicts (seq, json) VALUES (?, ?)", enumerate(jsons, 1))
+        db.execute("INSERT INTO chain VALUES (1, ?)", (prev,))
+        db.execute("DELETE FROM verdicts WHERE seq <= 2")
+        db.commit()
+    with Outbox(tmp_path) as outbox:
+        assert outbox.balance() == Balance(verdicts=5, acknowledged=2, shed=0, waiting=3)
+        assert [row.json for row in outbox.waiting()] == jsons[2:]
+        following = outbox.append(VERDICT)
+        assert (following.seq, following.prev) == (6, prev)
+
+
+def test_a_file_of_a_newer_kenpin_is_left_alone(tmp_path: Path) -> None:
+    Outbox(tmp_path).close()
+    with closing(sqlite3.connect(tmp_path / "outbox.db")) as db:
+        db.execute("PRAGMA user_version = 99")
+    with pytest.raises(OutboxError, match="was written by a newer kenpin"):
+        Outbox(tmp_path)
 
 
 def test_a_second_process_on_the_same_folder_is_refused_in_one_line(tmp_path: Path) -> None:
@@ -129,7 +242,7 @@ def test_a_second_process_on_the_same_folder_is_refused_in_one_line(tmp_path: Pa
 
 
 @pytest.mark.parametrize("damage", [b"this is no database, but it is long enough to be looked at" * 100, b"\0" * 5000])
-def test_a_damaged_file_is_moved_aside_reported_and_a_new_one_begun(
+def test_a_damaged_file_without_a_ledger_is_moved_aside_and_a_new_chain_begins(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, damage: bytes
 ) -> None:
     (tmp_path / "outbox.db").write_bytes(damage)
@@ -138,35 +251,131 @@ def test_a_damaged_file_is_moved_aside_reported_and_a_new_one_begun(
     (aside,) = tmp_path.glob("outbox.damaged-*.db")
     assert aside.read_bytes() == damage
     assert aside.name in caplog.text
+    assert "a new chain begins at seq 1" in caplog.text
 
 
-def test_damage_in_the_middle_of_a_file_is_found_at_the_start(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    with Outbox(tmp_path) as outbox:
-        for _ in range(200):
-            outbox.append(VERDICT)
-    path = tmp_path / "outbox.db"
-    data = bytearray(path.read_bytes())
-    data[8192:20000] = os.urandom(20000 - 8192)
-    path.write_bytes(data)
-    with caplog.at_level(logging.ERROR), Outbox(tmp_path) as outbox:
-        assert outbox.append(VERDICT).seq == 1
-    assert "is damaged" in caplog.text
-
-
-def test_a_file_damaged_while_running_is_moved_aside_and_inspection_goes_on(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize("damage", ["garbage", "middle", "deleted", "empty"])
+@pytest.mark.parametrize("watermark", [True, False])
+def test_an_outbox_lost_or_damaged_at_the_start_loses_nothing(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, damage: str, *, watermark: bool
 ) -> None:
     with Outbox(tmp_path) as outbox:
-        for _ in range(200):
+        placed = [outbox.append(VERDICT) for _ in range(200)]
+        outbox.done(50)
+    path = tmp_path / "outbox.db"
+    data = bytearray(path.read_bytes())
+    match damage:
+        case "garbage":
+            path.write_bytes(os.urandom(50_000))
+        case "middle":
+            data[8192:20000] = os.urandom(20000 - 8192)
+            path.write_bytes(data)
+        case "deleted":
+            path.unlink()
+        case "empty":
+            path.write_bytes(b"")
+    if not watermark:
+        (tmp_path / "ledger" / "watermark.json").unlink()
+    with Outbox(tmp_path) as outbox:
+        done = 50 if watermark else 0
+        assert [row.json for row in outbox.waiting(limit=1000)] == [verdict.to_json() for verdict in placed[done:]]
+        assert outbox.balance() == Balance(verdicts=200, acknowledged=done, shed=0, waiting=200 - done)
+        following = outbox.append(VERDICT)
+        assert (following.seq, following.prev) == (201, digest(placed[-1].to_json()))
+    assert "made anew from the ledger up to seq 200" in caplog.text
+
+
+@pytest.mark.parametrize("watermark", [True, False])
+def test_an_outbox_that_is_nearly_full_is_made_anew_without_a_loss_and_stays_bounded(
+    tmp_path: Path, *, watermark: bool
+) -> None:
+    with Outbox(tmp_path, bounds=SMALL) as outbox:
+        while not outbox.balance().shed:
             outbox.append(VERDICT)
-        outbox._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        with (tmp_path / "outbox.db").open("r+b") as file:
-            file.write(os.urandom(40_000))
-        outbox._db.execute("PRAGMA shrink_memory")
-        with caplog.at_level(logging.ERROR):
-            assert outbox.append(VERDICT).seq == 201
-            assert outbox.append(VERDICT).seq == 202
-        assert [row.seq for row in outbox.waiting(after=200)] == [201, 202]  # where the publisher goes on
+        while not outbox._file.is_at_bound() or outbox.waiting()[0].seq == 101:
+            outbox.append(VERDICT)
+        balance, waiting = outbox.balance(), outbox.waiting(limit=10_000)
+        assert not outbox._state.marks
+    (tmp_path / "outbox.db").unlink()
+    if not watermark:
+        (tmp_path / "ledger" / "watermark.json").unlink()
+    with Outbox(tmp_path, bounds=SMALL) as outbox:
+        found = outbox.balance()
+        assert found.balanced
+        assert found.verdicts == balance.verdicts
+        assert outbox.waiting(limit=10_000)[-len(waiting) :] == waiting
+        if watermark:
+            assert found == balance
+        for _ in range(500):
+            outbox.append(VERDICT)
+        assert outbox.balance().balanced
+        assert (tmp_path / "outbox.db").stat().st_size <= 1.2 * SMALL.outbox_bytes
+
+
+def break_while_open(outbox: Outbox) -> None:
+    outbox._file.db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    with outbox.path.open("r+b") as file:
+        file.write(os.urandom(40_000))
+    outbox._file.db.execute("PRAGMA shrink_memory")
+
+
+@pytest.mark.parametrize("noticed_by", ["append", "waiting", "done", "count", "balance"])
+def test_a_file_damaged_while_running_loses_nothing(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, noticed_by: str
+) -> None:
+    with Outbox(tmp_path) as outbox:
+        placed = [outbox.append(VERDICT) for _ in range(200)]
+        outbox.done(20)
+        break_while_open(outbox)
+        match noticed_by:
+            case "append":
+                placed.append(outbox.append(VERDICT))
+            case "waiting":
+                outbox.waiting()
+            case "done":
+                outbox.done(30)
+            case "count":
+                outbox.count()
+            case "balance":
+                outbox.balance()
+        placed.append(outbox.append(VERDICT))
+        done = 30 if noticed_by == "done" else 20
+        assert [row.json for row in outbox.waiting(limit=1000)] == [verdict.to_json() for verdict in placed[done:]]
+        assert outbox.balance() == Balance(len(placed), done, 0, len(placed) - done)
+    assert "made anew from the ledger up to seq 200; 180 verdicts wait" in caplog.text
+
+
+def test_a_verdict_whose_bytes_were_damaged_is_never_delivered_but_made_anew(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """SQLite itself does not see it: its pages are in order."""
+    with Outbox(tmp_path) as outbox:
+        placed = [outbox.append(VERDICT).to_json() for _ in range(20)]
+        outbox._file.db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        data = outbox.path.read_bytes()
+        outbox.path.write_bytes(data.replace(placed[7], placed[7].replace(b'"OK"', b'"NG"')))
+        outbox._file.db.execute("PRAGMA shrink_memory")
+        assert [row.json for row in outbox.waiting()] == placed
+        assert outbox.balance() == Balance(20, 0, 0, 20)
+    assert "verdict 8 is not what was kept" in caplog.text
+
+
+def test_what_is_in_neither_copy_is_counted_told_and_marked(tmp_path: Path) -> None:
+    told: list[tuple[int, int, int]] = []
+    with Outbox(tmp_path, on_shed=lambda *what: told.append(what)) as outbox:
+        for _ in range(10):
+            outbox.append(VERDICT)
+        head = outbox.head()
+    (segment,) = (tmp_path / "ledger").glob("*.jsonl")
+    segment.write_bytes(b"".join(segment.read_bytes().splitlines(keepends=True)[:7]))
+    (tmp_path / "outbox.db").write_bytes(os.urandom(9000))
+    with Outbox(tmp_path, on_shed=lambda *what: told.append(what)) as outbox:
+        assert told == [(3, 8, 10)]
+        assert outbox.head() == head, "the watermark beside the ledger still knows it"
+        assert outbox.balance() == Balance(verdicts=10, acknowledged=0, shed=3, waiting=7)
+        placed = outbox.append(VERDICT)
+        assert placed.shed is not None
+        assert [(mark.first, mark.last) for mark in placed.shed] == [(8, 10)]
 
 
 def test_a_folder_that_cannot_be_made_is_one_line(tmp_path: Path) -> None:

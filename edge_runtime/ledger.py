@@ -1,0 +1,232 @@
+"""The ledger: every verdict's exact bytes, one a line, in files that are only ever appended to.
+
+The second copy beside the outbox, and the record that `kenpin-edge audit` reads. Segments lie in `<data>/ledger/`,
+named by the first number in them and the UTC day they were begun: `000000010482-20261125.jsonl`. The number comes
+first, so that they sort in order of the chain even where the clock was set back. The oldest go first, whole, so what
+is there is always the end of the chain without a hole.
+"""
+
+import json
+import logging
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, NamedTuple
+
+from edge_runtime.chain import Head
+from edge_runtime.disk import sync_folder
+
+log = logging.getLogger(__name__)
+
+SEGMENT_BYTES = 8 * 1024 * 1024
+"""Small enough that little is kept for long only because of its neighbours, large enough that a folder stays short."""
+AGED_AT_ONCE = 2
+"""Segments that go by age when a new one begins: enough to keep up, and a clock that jumps cannot empty the ledger."""
+LINE_BYTES = 1024 * 1024
+"""No verdict is longer: what is, is none."""
+_DAY_S = 86_400
+
+
+class Line(NamedTuple):
+    """One line of a segment. `json`: without its line break. `number` counts from 1."""
+
+    path: Path
+    number: int
+    json: bytes
+
+
+@dataclass(slots=True)
+class _Segment:
+    path: Path
+    first: int
+    size: int
+
+
+class Ledger:
+    """Segments in order. Not for two threads at once: the outbox's lock guards it. Methods raise OSError.
+
+    `last`: number and hash of the last line, None where there is none.
+    """
+
+    def __init__(self, folder: Path, *, max_bytes: int, max_age_s: float, now: Callable[[], float] = time.time) -> None:
+        """Open or make the ledger, and cut off what a power cut left of a last line. `now`: Unix time."""
+        self.folder = folder
+        self._max_bytes, self._max_age_s, self._now = max_bytes, max_age_s, now
+        self._segment_bytes = min(SEGMENT_BYTES, max_bytes // 8)
+        self._file: IO[bytes] | None = None
+        self._segments: list[_Segment] = []
+        self._synced = True
+        self.last: Head | None = None
+        self.reopen()
+
+    def reopen(self) -> None:
+        """Look at the folder anew."""
+        self.close()
+        self.folder.mkdir(parents=True, exist_ok=True)
+        found = [(first, path) for path in self.folder.glob("*.jsonl") if (first := first_of(path)) is not None]
+        self._segments = [_Segment(path, first, path.stat().st_size) for first, path in sorted(found)]
+        self.last = self._find_last()
+
+    def append(self, jsons: Sequence[bytes], first: int, head: Head) -> None:
+        """Write verdicts from number `first` to `head`; with the operating system when this returns."""
+        file = self._open_for(first)
+        segment = self._segments[-1]
+        data = b"\n".join(jsons) + b"\n"
+        self._synced = False
+        try:
+            written = 0
+            while written < len(data):  # unbuffered: a nearly full disk takes a part
+                written += file.write(data[written:])
+        except OSError:
+            file.truncate(segment.size)  # no half line stays
+            raise
+        segment.size += len(data)
+        self.last = head
+
+    def sync(self) -> None:
+        """Have on the disk what was appended. Raises FileNotFoundError where somebody deleted the segment."""
+        if self._file is None:
+            return
+        if os.fstat(self._file.fileno()).st_nlink == 0:
+            raise FileNotFoundError(2, "was deleted while in use", str(self._segments[-1].path))
+        if not self._synced:
+            os.fsync(self._file.fileno())
+            self._synced = True
+
+    def drop_oldest(self, below: int | None = None) -> bool:
+        """Delete the oldest closed segment, if all its numbers are less than `below`; whether one was deleted."""
+        if len(self._segments) < 2 or (below is not None and self._segments[1].first > below):
+            return False
+        segment = self._segments.pop(0)
+        segment.path.unlink(missing_ok=True)
+        return True
+
+    def drop_all(self) -> bool:
+        """Delete all segments, to begin anew further on; whether there were any."""
+        self.close()
+        dropped, self._segments, self.last = self._segments, [], None
+        for segment in dropped:
+            segment.path.unlink(missing_ok=True)
+        return bool(dropped)
+
+    def lines(self, after: int = 0) -> Iterator[Line]:
+        """The lines of all segments that may hold numbers above `after`, in order; a damaged one is a line, too."""
+        for index, segment in enumerate(self._segments):
+            following = self._segments[index + 1].first if index + 1 < len(self._segments) else None
+            if following is None or following > after + 1:
+                yield from read_lines(segment.path)
+
+    def close(self) -> None:
+        """Close the segment in use, synced where that can be."""
+        if self._file is not None:
+            try:
+                self.sync()
+            except OSError as error:
+                log.error("%s: cannot be synced (%s)", self.folder, error.strerror)  # noqa: TRY400  # no traceback
+            self._file.close()
+            self._file = None
+
+    def _open_for(self, first: int) -> IO[bytes]:
+        """The segment that takes a verdict numbered `first`; a new one where the last is full or of another day."""
+        day = time.strftime("%Y%m%d", time.gmtime(self._now()))
+        newest = self._segments[-1] if self._segments else None
+        fits = newest is not None and newest.size < self._segment_bytes and newest.path.stem.endswith(day)
+        if newest is not None and fits:
+            if self._file is None:
+                self._file = newest.path.open("ab", buffering=0)
+            return self._file
+        self.close()
+        path = self.folder / f"{first:012}-{day}.jsonl"
+        self._file = path.open("ab", buffering=0)
+        self._segments = [segment for segment in self._segments if segment.path != path]
+        self._segments.append(_Segment(path, first, path.stat().st_size))
+        sync_folder(self.folder)
+        self._keep_bounds()
+        return self._file
+
+    def _keep_bounds(self) -> None:
+        while (
+            sum(segment.size for segment in self._segments) + self._segment_bytes > self._max_bytes
+            and self.drop_oldest()
+        ):
+            pass
+        oldest = time.strftime("%Y%m%d", time.gmtime(max(self._now() - self._max_age_s - _DAY_S, 0)))
+        for _ in range(AGED_AT_ONCE):
+            if self._segments[0].path.stem.rpartition("-")[2] > oldest or not self.drop_oldest():
+                break
+
+    def _find_last(self) -> Head | None:
+        """The last whole line; what follows it is cut off, a segment without any is moved aside."""
+        while self._segments:
+            segment = self._segments[-1]
+            end, last = _whole_end(segment.path)
+            if last is not None:
+                if end < segment.size:
+                    self._cut(segment, end)
+                return last
+            self._segments.pop()
+            if segment.size:
+                _move_aside(segment.path)
+            else:  # killed before the first line
+                segment.path.unlink()
+        return None
+
+    def _cut(self, segment: _Segment, end: int) -> None:
+        with segment.path.open("r+b") as file:
+            file.seek(end)
+            rest = file.read()
+            torn = len(rest) < LINE_BYTES and b"\n" not in rest
+            if not torn:
+                segment.path.with_suffix(f".damaged-{time.time_ns()}").write_bytes(rest)
+            file.truncate(end)
+            os.fsync(file.fileno())
+        segment.size = end
+        say = log.warning if torn else log.error
+        what = "the last line is torn" if torn else "the end is damaged, a copy of it lies beside"
+        say("%s: %s; %d bytes cut off, and written again as far as the outbox has them", segment.path, what, len(rest))
+
+
+def first_of(path: Path) -> int | None:
+    """The first number in a segment, from its name; None where it is no segment's name."""
+    number, _, day = path.stem.partition("-")
+    return int(number) if path.suffix == ".jsonl" and number.isdigit() and day.isdigit() else None
+
+
+def read_lines(path: Path) -> Iterator[Line]:
+    """The lines of a segment or a log, without a last one that is not ended. Raises OSError."""
+    with path.open("rb") as file:
+        number = 0
+        while line := file.readline(LINE_BYTES):
+            number += 1
+            if not line.endswith(b"\n") and len(line) < LINE_BYTES:
+                return
+            yield Line(path, number, line.rstrip(b"\n"))
+
+
+def head_of(line: bytes) -> Head | None:
+    """Number and hash of a line; None where it is no verdict."""
+    try:
+        seq = json.loads(line)["seq"]
+    except (ValueError, LookupError, TypeError, RecursionError):
+        return None
+    return Head.of(seq, line) if type(seq) is int and seq > 0 else None
+
+
+def _whole_end(path: Path) -> tuple[int, Head | None]:
+    """Where the last line that is a verdict ends, and its head."""
+    data = path.read_bytes()
+    end = data.rfind(b"\n") + 1
+    while end > 0:
+        begin = data.rfind(b"\n", 0, end - 1) + 1
+        if head := head_of(data[begin : end - 1]):
+            return end, head
+        end = begin
+    return 0, None
+
+
+def _move_aside(path: Path) -> None:
+    aside = path.with_suffix(f".damaged-{time.time_ns()}")
+    path.replace(aside)
+    log.error("%s: holds no verdict that can be read; moved to %s", path, aside.name)

@@ -1,0 +1,32 @@
+"""A data folder belongs to one process at a time."""
+
+import fcntl
+import os
+from pathlib import Path
+from typing import IO
+
+from edge_runtime.errors import OutboxError
+
+
+def lock_folder(folder: Path) -> IO[str]:
+    """Take the folder for this process. The lock ends with the process, however that ends.
+
+    Raises OutboxError where the folder cannot be made, or another process has it.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        file = (folder / "lock").open("a+", encoding="utf-8")
+    except OSError as error:
+        raise OutboxError(folder, f"cannot be written ({error.strerror}); set data to a folder that can") from error
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        file.seek(0)
+        owner = file.read(20).strip() or "unknown"
+        file.close()
+        why = f"is in use by another kenpin-edge (process {owner}); stop it, or set data to a folder of its own"
+        raise OutboxError(folder, why) from error
+    file.truncate(0)
+    file.write(str(os.getpid()))
+    file.flush()
+    return file

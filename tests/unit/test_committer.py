@@ -1,0 +1,89 @@
+"""The committer: whoever decides does not wait for the disk, and nothing taken is lost."""
+
+import threading
+from pathlib import Path
+
+import pytest
+
+from edge_runtime.committer import DEPTH, Committer
+from edge_runtime.errors import OutboxError
+from edge_runtime.outbox import Outbox
+from edge_runtime.verdict import Verdict
+from tests.unit.test_outbox import NG, VERDICT
+
+
+def test_what_is_kept_is_committed_in_order_and_told_once_it_is(tmp_path: Path) -> None:
+    told: list[Verdict] = []
+    with Outbox(tmp_path) as outbox:
+        with Committer(outbox) as committer:
+            for n in range(1000):
+                committer.keep(VERDICT.model_copy(update={"id": str(n)}), told.append)
+            committer.flush()
+            assert outbox.head().seq == 1000
+            assert len(told) == 1000
+        waiting = outbox.waiting(limit=2000)
+    assert [Verdict.from_json(row.json).id for row in waiting] == [str(n) for n in range(1000)]
+    assert [verdict.to_json() for verdict in told] == [row.json for row in waiting]
+
+
+def test_the_end_of_the_committer_commits_all_that_was_taken(tmp_path: Path) -> None:
+    with Outbox(tmp_path) as outbox:
+        with Committer(outbox) as committer:
+            for _ in range(300):
+                committer.keep(VERDICT)
+        assert outbox.head().seq == 300
+
+
+def test_under_load_many_share_one_commit(tmp_path: Path) -> None:
+    with Outbox(tmp_path) as outbox, Committer(outbox) as committer:
+        commits = [0]
+
+        def count(statement: str) -> None:
+            commits[0] += statement.startswith("COMMIT")
+
+        outbox._file.db.set_trace_callback(count)
+        for _ in range(2000):
+            committer.keep(VERDICT)
+        committer.flush()
+        assert 0 < commits[0] < 1000
+        outbox._file.db.set_trace_callback(None)
+
+
+def test_a_request_kept_twice_is_told_the_first_verdict(tmp_path: Path) -> None:
+    told: list[Verdict] = []
+    with Outbox(tmp_path) as outbox, Committer(outbox) as committer:
+        committer.keep(VERDICT, told.append, request="robot")
+        committer.keep(NG, told.append, request="robot")
+        committer.flush()
+        assert told[0] == told[1]
+        assert outbox.head().seq == 1
+
+
+def test_after_a_commit_that_failed_for_good_nothing_more_is_taken_and_nobody_waits_for_ever(tmp_path: Path) -> None:
+    told: list[Verdict] = []
+    with Outbox(tmp_path) as outbox:
+        committer = Committer(outbox)
+        committer.__enter__()
+        outbox._file.db.execute("PRAGMA query_only = 1")
+
+        def keep_many() -> None:
+            for _ in range(100 * DEPTH):
+                committer.keep(VERDICT, told.append)
+
+        for ask in (keep_many, committer.flush, lambda: committer.__exit__(None, None, None)):
+            with pytest.raises(OutboxError, match="cannot keep verdicts"):
+                ask()
+    assert told == []
+
+
+def test_a_callback_that_fails_stops_nothing(tmp_path: Path) -> None:
+    done = threading.Event()
+
+    def fail(_verdict: Verdict) -> None:
+        raise RuntimeError("the robot is gone")
+
+    with Outbox(tmp_path) as outbox, Committer(outbox) as committer:
+        committer.keep(VERDICT, fail)
+        committer.keep(VERDICT, lambda _: done.set())
+        assert done.wait(30)
+        committer.flush()
