@@ -13,6 +13,7 @@ from edge_runtime.cameras import Frame, open_camera
 from edge_runtime.cameras.capture import Capture
 from edge_runtime.changeover import Changeover, first_bundle
 from edge_runtime.commands import set_label
+from edge_runtime.committer import Committer
 from edge_runtime.engine import about
 from edge_runtime.outbox import Outbox
 from edge_runtime.pulse import Pulse
@@ -20,8 +21,9 @@ from edge_runtime.recipe import Recipe
 from edge_runtime.requests import Requests
 from edge_runtime.station import Station
 from edge_runtime.store import Choice, Store
-from edge_runtime.triggers import Triggers
+from edge_runtime.triggers import Shot, Triggers
 from edge_runtime.triggers.config import CameraTrigger, PresenceTrigger
+from edge_runtime.verdict import Verdict
 
 log = logging.getLogger(__name__)
 
@@ -40,63 +42,84 @@ def inspect(station: Station, stop: threading.Event, share: Callable[[Bundle], B
     where it cannot start or go on, and BrokerError where a replay has ended and verdicts could not be delivered; they
     stay in the outbox for the next run.
     """
-    store = Store(station.data, station.trusted_keys)
-    bundle, choice = first_bundle(station, store)
-
-    with ExitStack() as life:
-        outbox = life.enter_context(Outbox(station.data))
-        recipe = Recipe(station.data, station.expected(), bundle.info.labels)
-        changeover = Changeover(station, store, recipe, bundle, choice, share)
-        wake = threading.Event()
-
-        def facts() -> dict[str, object]:
-            judges = changeover.inspector.bundle
-            return {
-                "state": pulse.state(),
-                "bundle": judges.ref.model_dump(),
-                "engine": about(judges.engine),
-                "recipe": dict(recipe.labels()),
-            }
-
-        broker = Broker(station, outbox, facts)
-        each = isinstance(station.trigger, CameraTrigger)
-        capture = Capture(partial(open_camera, station.camera), wake, broker.tell, each=each)
-        pulse = Pulse(capture, time.monotonic)
-
-        def looked(frame: Frame) -> None:
-            changeover.framing.watch(frame)
-            if isinstance(station.trigger, PresenceTrigger):  # a part was looked for, which is inspecting
-                pulse.beat()
-
-        triggers = Triggers(station.trigger, capture, wake, stop, looked)
-        requests = Requests(triggers.ask, lambda _key: None)
-        broker.obey({"inspect": requests.inspect, "set-label": set_label(recipe)})
-
-        _say_what_begins(station, bundle, choice, recipe)
-        life.enter_context(capture)
-        life.enter_context(broker)
-        life.enter_context(changeover.watching(broker.tell))
-        life.enter_context(_saying(broker, pulse))
+    with ExitStack() as stack:
+        life = Life(station, stop, share, stack)
+        stack.enter_context(life.capture)
+        stack.enter_context(life.broker)
+        stack.enter_context(life.changeover.watching(life.broker.tell))
+        stack.enter_context(_saying(life.broker, life.pulse))
         try:
-            for shot in triggers:
-                inspector = changeover.inspector  # before the labels: see there
-                labels = recipe.labels_at(shot.frame.taken)
-                inspection = inspector.inspect(shot.frame, labels, shot.trigger, shot.asked_by)
-                verdict = outbox.append(inspection.verdict)
-                broker.wake()
-                if shot.key is not None:
-                    requests.answer(shot.key, verdict.to_json())
-                if shot.frame.pixels is not None:
-                    pulse.beat()
+            with Committer(life.outbox) as committer:
+                for shot in life.triggers:
+                    life.judge(shot, committer)
         finally:  # also where the outbox is full: what it holds must go out
-            stopped = stop.is_set()
-            if stopped:
-                waiting = broker.drain(HASTE_S, within_s=HASTE_S)
+            if stop.is_set():
+                waiting = life.broker.drain(HASTE_S, within_s=HASTE_S)
             else:
-                waiting = broker.drain(PATIENCE_S, enough=stop.is_set)
+                waiting = life.broker.drain(PATIENCE_S, enough=stop.is_set)
         if waiting and not stop.is_set():
-            raise broker.undelivered(waiting)
-    log.info("%s stopped after %d verdicts; %d wait in %s", station.station, triggers.count, waiting, outbox.path)
+            raise life.broker.undelivered(waiting)
+    count, path = life.triggers.count, life.outbox.path
+    log.info("%s stopped after %d verdicts; %d wait in %s", station.station, count, waiting, path)
+
+
+class Life:
+    """The parts of one station, and what each tells the others."""
+
+    def __init__(
+        self, station: Station, stop: threading.Event, share: Callable[[Bundle], Bundle], stack: ExitStack
+    ) -> None:
+        """Make them; what must be closed is left to `stack`. Raises as `inspect` does."""
+        self.station = station
+        store = Store(station.data, station.trusted_keys)
+        bundle, choice = first_bundle(station, store)
+        self.outbox = stack.enter_context(Outbox(station.data, on_shed=self._shed))
+        self.recipe = Recipe(station.data, station.expected(), bundle.info.labels)
+        self.changeover = Changeover(station, store, self.recipe, bundle, choice, share)
+        self.broker = Broker(station, self.outbox, self._facts)
+        wake = threading.Event()
+        each = isinstance(station.trigger, CameraTrigger)
+        self.capture = Capture(partial(open_camera, station.camera), wake, self.broker.tell, each=each)
+        self.pulse = Pulse(self.capture, time.monotonic)
+        self.triggers = Triggers(station.trigger, self.capture, wake, stop, self._looked)
+        self.requests = Requests(self.triggers.ask, self.outbox.answered)
+        self.broker.obey({"inspect": self.requests.inspect, "set-label": set_label(self.recipe)})
+        _say_what_begins(station, bundle, choice, self.recipe)
+
+    def judge(self, shot: Shot, committer: Committer) -> None:
+        """Give a shot its verdict. Raises OutboxError where verdicts cannot be kept."""
+        inspector = self.changeover.inspector  # before the labels: see there
+        labels = self.recipe.labels_at(shot.frame.taken)
+        inspection = inspector.inspect(shot.frame, labels, shot.trigger, shot.asked_by)
+        committer.keep(inspection.verdict, partial(self._kept, shot), request=shot.key)
+        if shot.frame.pixels is not None:
+            self.pulse.beat()
+
+    def _kept(self, shot: Shot, verdict: Verdict) -> None:
+        """It is on the disk: it may be published, and who asked may know."""
+        self.broker.wake()
+        if shot.key is not None:
+            self.requests.answer(shot.key, verdict.to_json())
+
+    def _looked(self, frame: Frame) -> None:
+        """A frame of a free-running camera came."""
+        self.changeover.framing.watch(frame)
+        if isinstance(self.station.trigger, PresenceTrigger):  # a part was looked for, which is inspecting
+            self.pulse.beat()
+
+    def _shed(self, count: int, first: int, last: int) -> None:
+        """Verdicts were given up undelivered, for want of room."""
+        self.broker.tell("verdicts-shed", count=count, first=first, last=last)
+
+    def _facts(self) -> dict[str, object]:
+        """What the status says."""
+        judges = self.changeover.inspector.bundle
+        return {
+            "state": self.pulse.state(),
+            "bundle": judges.ref.model_dump(),
+            "engine": about(judges.engine),
+            "recipe": dict(self.recipe.labels()),
+        }
 
 
 def _say_what_begins(station: Station, bundle: Bundle, choice: Choice | None, recipe: Recipe) -> None:

@@ -95,8 +95,8 @@ class Outbox:
     ) -> None:
         """Open or make the outbox in `folder`. Raises OutboxError where that cannot be, or another process has it.
 
-        A damaged file is moved aside, never deleted, and made anew from the ledger. `clock` counts seconds, `now` is
-        Unix time.
+        A damaged file is moved aside, never deleted, and made anew from the ledger. `on_shed`: told what was given up,
+        without the lock, and not before the first call. `clock` counts seconds, `now` is Unix time.
         """
         self.path = folder / "outbox.db"
         self._bounds, self._on_shed, self._clock = bounds, on_shed, clock
@@ -117,7 +117,6 @@ class Outbox:
         except BaseException:
             self._lock_file.close()
             raise
-        self._tell_alarms()
 
     def append(self, verdict: Verdict, *, request: str | None = None) -> Verdict:
         """Keep a verdict, and return it with its `seq` and `prev`.

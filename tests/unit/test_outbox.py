@@ -370,9 +370,9 @@ def test_what_is_in_neither_copy_is_counted_told_and_marked(tmp_path: Path) -> N
     segment.write_bytes(b"".join(segment.read_bytes().splitlines(keepends=True)[:7]))
     (tmp_path / "outbox.db").write_bytes(os.urandom(9000))
     with Outbox(tmp_path, on_shed=lambda *what: told.append(what)) as outbox:
-        assert told == [(3, 8, 10)]
         assert outbox.head() == head, "the watermark beside the ledger still knows it"
         assert outbox.balance() == Balance(verdicts=10, acknowledged=0, shed=3, waiting=7)
+        assert told == [(3, 8, 10)]
         placed = outbox.append(VERDICT)
         assert placed.shed is not None
         assert [(mark.first, mark.last) for mark in placed.shed] == [(8, 10)]
