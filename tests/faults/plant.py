@@ -184,6 +184,10 @@ class Plant:
         self.robot.rest()
         answered = lambda: self.robot.asked <= {asked.decode() for _, asked in self.robot.heard if asked}  # noqa: E731
         patiently(answered, 20.0)
+        heard = len(self.record.heard)
+        wait_until(
+            lambda: len(self.record.heard) > heard, "inspection goes on"
+        )  # before, SIGTERM finds nobody listening
         self.line.stop()
         wait_until(self.is_all_heard, "the record has heard all that was acknowledged")
         self.record.close()

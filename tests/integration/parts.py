@@ -239,7 +239,8 @@ class Line:
         """End the daemon as a service manager does, with all verdicts sent."""
         assert self._process is not None
         self._process.terminate()
-        assert self._process.wait(DEADLINE_S) == 0, self.log()
+        status = self._process.wait(DEADLINE_S)
+        assert status == 0, f"exit status {status}\n{self.log()}"
 
     def freeze(self) -> None:
         """Let the daemon do nothing until `thaw`, not even reach for the broker."""
