@@ -1,0 +1,253 @@
+"""What the daemon adds to a bare `session.run` of its bundle: until a verdict is on the disk, and of what it sustains.
+
+One region of 128 x 128 pixels in a frame of 640 x 480. All that is compared takes turns in one run, so that whatever
+else the machine does hits all alike.
+"""
+
+import argparse
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+from benchmarks.speed.graphs import bundle_of, untrained
+from edge_runtime.bundle import OUTPUTS, Bundle, load_bundle
+from edge_runtime.cameras import Frame
+from edge_runtime.committer import Committer
+from edge_runtime.engine import Setting, start
+from edge_runtime.framing import Framing
+from edge_runtime.inspector import Inspector
+from edge_runtime.outbox import Outbox
+from edge_runtime.regions import Region
+from edge_runtime.verdict import Verdict
+from tests.integration.parts import Mosquitto, wait_until
+
+RESULTS = Path(__file__).parents[1] / "results"
+SIDE, PARTS = 128, 4
+BOX = (200, 100, SIDE, SIDE)
+Row = dict[str, Any]
+
+
+def main() -> int:
+    """The command. Returns its exit status."""
+    p = argparse.ArgumentParser("python -m benchmarks.line", description=__doc__)
+    p.add_argument("--seconds", type=float, default=20.0, help="for each comparison (%(default)s)")
+    arguments = p.parse_args()
+    began, rows = datetime.now(UTC), list[Row]()
+    with tempfile.TemporaryDirectory() as folder:
+        bundle_path = _bundle(Path(folder))
+        for threads in (1, None):
+            bundle = _on(load_bundle(bundle_path), threads)
+            for row in (
+                latency(bundle, Path(folder) / f"latency-{threads}", arguments.seconds),
+                throughput(bundle, Path(folder) / f"throughput-{threads}", arguments.seconds),
+            ):
+                rows.append(row)
+                print(json.dumps(row), flush=True)
+        rows.append(daemon(load_bundle(bundle_path), bundle_path, Path(folder), arguments.seconds))
+        print(json.dumps(rows[-1]), flush=True)
+    keep(began, vars(arguments), rows)
+    return 0
+
+
+def latency(bundle: Bundle, folder: Path, seconds: float) -> Row:
+    """From a frame in memory to its verdict on the disk, against `session.run` alone: medians, p99 and ratios."""
+    frames, inspector, bare = _frames(), _inspector(bundle), _bare(bundle)
+    took: dict[str, list[float]] = {"bare": [], "committed": []}
+    done = threading.Event()
+
+    def then(_verdict: Verdict) -> None:
+        done.set()
+
+    with Outbox(folder) as outbox, Committer(outbox) as committer:
+
+        def whole(frame: Frame) -> None:
+            done.clear()
+            committer.keep(inspector.inspect(frame, {"J4": "0"}, "camera").verdict, then)
+            done.wait()
+
+        for frame in frames:
+            bare(frame)
+            whole(frame)
+        end = time.perf_counter() + seconds
+        while time.perf_counter() < end:
+            for frame in frames:
+                took["bare"].append(_ms(lambda: bare(frame)))  # noqa: B023  # called at once
+                took["committed"].append(_ms(lambda: whole(frame)))  # noqa: B023
+    row: Row = {"what": "frame in memory to verdict on the disk", "engine": str(bundle.engine.setting)}
+    for name, times in took.items():
+        row[f"{name}_median_ms"], row[f"{name}_p99_ms"] = (float(np.quantile(times, q)) for q in (0.5, 0.99))
+    for figure in ("median", "p99"):
+        row[f"ratio_{figure}"] = row[f"committed_{figure}_ms"] / row[f"bare_{figure}_ms"]
+    return row | {"calls": len(took["bare"])}
+
+
+def throughput(bundle: Bundle, folder: Path, seconds: float) -> Row:
+    """Verdicts a second that are given and kept one after the other, against `session.run` alone."""
+    frames, inspector, bare = _frames(), _inspector(bundle), _bare(bundle)
+    rates: dict[str, list[float]] = {"bare": [], "kept": []}
+    with Outbox(folder) as outbox, Committer(outbox) as committer:
+
+        def whole(frame: Frame) -> None:
+            committer.keep(inspector.inspect(frame, {"J4": "0"}, "camera").verdict)
+
+        for _ in range(max(3, round(seconds / 2))):
+            rates["bare"].append(_rate(bare, frames))
+            rates["kept"].append(_rate(whole, frames, committer.flush))
+            outbox.done(outbox.head().seq)
+    ratios = np.array(rates["kept"]) / np.array(rates["bare"])
+    return {
+        "what": "verdicts given and kept, one after the other",
+        "engine": str(bundle.engine.setting),
+        "bare_hz": float(np.median(rates["bare"])),
+        "kept_hz": float(np.median(rates["kept"])),
+        "ratio": float(np.median(ratios)),
+        "ratio_spread": [float(ratios.min()), float(ratios.max())],
+    }
+
+
+def daemon(bundle: Bundle, bundle_path: Path, folder: Path, seconds: float) -> Row:
+    """What `kenpin-edge run` sustains on pictures that come faster than it inspects, with a broker that takes them all.
+
+    Its own process; in turns with a bare loop in this one.
+    """
+    bare, frames = _bare(bundle), _frames()
+    rates: dict[str, list[float]] = {"bare": [], "daemon": []}
+    with _station(folder / "daemon", bundle_path) as count:
+        pass
+    with _station(folder / "daemon", bundle_path) as count:
+        wait_until(count, "it inspects")
+        for _ in range(max(2, round(seconds / 10))):
+            began, before = time.perf_counter(), count()
+            time.sleep(5)
+            rates["daemon"].append((count() - before) / (time.perf_counter() - began))
+    for _ in rates["daemon"]:
+        rates["bare"].append(_rate(bare, frames))
+    return {
+        "what": "kenpin-edge run, pictures from a folder as fast as it can",
+        "engine": str(bundle.engine.setting),
+        "bare_hz": float(np.median(rates["bare"])),
+        "daemon_hz": float(np.median(rates["daemon"])),
+        "ratio": float(np.median(rates["daemon"]) / np.median(rates["bare"])),
+        "daemon_hz_spread": [min(rates["daemon"]), max(rates["daemon"])],
+        "bare_hz_spread": [min(rates["bare"]), max(rates["bare"])],
+    }
+
+
+@contextmanager
+def _station(folder: Path, bundle_path: Path) -> Iterator[Callable[[], int]]:
+    """A station that inspects as fast as it can, and what counts its verdicts."""
+    (folder / "pictures").mkdir(parents=True, exist_ok=True)
+    for number, frame in enumerate(_frames()):
+        assert frame.pixels is not None
+        cv2.imwrite(str(folder / "pictures" / f"{number}.bmp"), frame.pixels)
+    (folder / "broker").mkdir(exist_ok=True)
+    broker = Mosquitto(folder / "broker")
+    broker.start()
+    (folder / "station.toml").write_text(
+        f'site = "a"\nline = "b"\nstation = "c"\nbundle = "{bundle_path}"\ndata = "state"\n'
+        f'[camera]\nkind = "folder"\npath = "pictures"\nrate_hz = 1000.0\nrepeat = true\n'
+        f'[region.J4]\nexpected = "0"\nbox = {list(BOX)}\n'
+        f'[mqtt]\nhost = "127.0.0.1"\nport = {broker.port}\n'
+    )
+    command = [sys.executable, "-m", "edge_runtime", "run", str(folder / "station.toml")]
+    with (folder / "log").open("ab") as log:
+        process = subprocess.Popen(command, stderr=log)
+    try:
+        yield lambda: _last_seq(folder / "state")
+    finally:
+        process.terminate()
+        process.wait()
+        broker.stop()
+
+
+def _last_seq(data: Path) -> int:
+    """The last number in the newest file of the ledger; 0 where there is none yet."""
+    files = sorted((data / "ledger").glob("*.jsonl")) if (data / "ledger").is_dir() else []
+    if not files or not (lines := files[-1].read_bytes().splitlines()):
+        return 0
+    return int(json.loads(lines[-1])["seq"])
+
+
+def _bundle(folder: Path) -> Path:
+    decision, _ = untrained(SIDE, PARTS)
+    made = bundle_of(decision, PARTS)
+    path = folder / "part.onnx"
+    path.write_bytes(made.content())
+    return path
+
+
+def _on(bundle: Bundle, threads: int | None) -> Bundle:
+    return bundle if threads is None else bundle.on(start(bundle.content(), Setting(threads=threads)))
+
+
+def _frames() -> list[Frame]:
+    rng = np.random.default_rng(3)
+    return [Frame(rng.integers(40, 200, (480, 640, 1), np.uint8), time.time_ns(), number, 0.0) for number in range(8)]
+
+
+def _inspector(bundle: Bundle) -> Inspector:
+    region = Region(expected=bundle.info.labels[0], box=BOX)
+    return Inspector(bundle, Framing({"J4": region}), bundle.info.thresholds)
+
+
+def _bare(bundle: Bundle) -> Callable[[Frame], object]:
+    x, y, w, h = BOX
+    feeds = {"image": np.zeros((1, SIDE, SIDE, 1), np.uint8), "label": np.zeros(1, np.int64)}
+
+    def run(frame: Frame) -> object:
+        assert frame.pixels is not None
+        feeds["image"][0] = frame.pixels[y : y + h, x : x + w]
+        return bundle.engine.run(list(OUTPUTS), feeds)
+
+    return run
+
+
+def _ms(call: Callable[[], object]) -> float:
+    began = time.perf_counter()
+    call()
+    return (time.perf_counter() - began) * 1000
+
+
+def _rate(call: Callable[[Frame], object], frames: list[Frame], last: Callable[[], object] = lambda: None) -> float:
+    """Calls a second, for a second."""
+    began, count = time.perf_counter(), 0
+    while time.perf_counter() < began + 1:
+        for frame in frames:
+            call(frame)
+        count += len(frames)
+    last()
+    return count / (time.perf_counter() - began)
+
+
+def keep(began: datetime, asked: dict[str, object], rows: list[Row]) -> None:
+    """Leave the rows, and what they hold for, in `benchmarks/results`."""
+    import onnxruntime
+
+    machine = {
+        "cores": os.cpu_count(),
+        "load": os.getloadavg(),
+        "python": platform.python_version(),
+        "onnxruntime": onnxruntime.__version__,
+    }
+    path = RESULTS / f"line-{began:%Y%m%d-%H%M%S}.json"
+    path.write_text(json.dumps({"asked": asked, "machine": machine, "rows": rows}, indent=1) + "\n")
+    print(f"kept in {path.relative_to(Path.cwd())}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
