@@ -6,16 +6,20 @@ distribution fits the distribution's Python only, and building another needs hea
 """
 
 import ctypes
+import logging
 import threading
 from ctypes import POINTER, byref, c_char_p, c_double, c_int, c_int64, c_size_t, c_uint, c_uint64, c_void_p
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from edge_runtime.errors import CameraError, CameraLost
+
+log = logging.getLogger(__name__)
 
 MISSING = "needs Aravis 0.8; install it with: sudo apt-get install libaravis-0.8-0"
 
@@ -32,6 +36,12 @@ _TROUBLE = {
     8: "is of a kind that Aravis cannot read",
 }
 """ArvBufferStatus in words."""
+
+_NO_PACKET_SOCKET = 1
+"""ArvGvStreamOption. As root Aravis would read from the network card itself, below the firewall and the routes: another
+way than the one that the service, which is not root, goes."""
+
+_MOST_ROOM = Path("/proc/sys/net/core/rmem_max")
 
 _REFUSED = {0, 1, 7, 8, 9, 12, 13, 14, 15, 16}
 """ArvDeviceError: a feature that is not there or of another kind, a value, an address, a register that takes none.
@@ -59,6 +69,8 @@ _ARAVIS: dict[str, tuple[Any, list[Any]]] = {
     "arv_camera_new": (c_void_p, [c_char_p, _GErrorPointer]),
     "arv_camera_get_device": (c_void_p, [c_void_p]),
     "arv_camera_get_payload": (c_uint, [c_void_p, _GErrorPointer]),
+    "arv_camera_is_gv_device": (c_int, [c_void_p]),
+    "arv_camera_gv_set_stream_options": (None, [c_void_p, c_int]),
     "arv_camera_create_stream": (c_void_p, [c_void_p, c_void_p, c_void_p, _GErrorPointer]),
     "arv_camera_start_acquisition": (None, [c_void_p, _GErrorPointer]),
     "arv_camera_stop_acquisition": (None, [c_void_p, _GErrorPointer]),
@@ -97,6 +109,7 @@ _ARAVIS: dict[str, tuple[Any, list[Any]]] = {
 }
 _GOBJECT: dict[str, tuple[Any, list[Any]]] = {
     "g_object_unref": (None, [c_void_p]),
+    "g_object_set": (None, [c_void_p, c_char_p]),  # and a value for it, and None
     "g_signal_connect_data": (ctypes.c_ulong, [c_void_p, c_char_p, _Lost, c_void_p, c_void_p, c_int]),
     "g_signal_handler_disconnect": (None, [c_void_p, ctypes.c_ulong]),
     "g_error_free": (None, [c_void_p]),
@@ -250,10 +263,27 @@ class Device:
     def start(self) -> None:
         """Begin to stream into `BUFFERS` buffers."""
         payload = _checked(self._name, "arv_camera_get_payload", self._camera)
+        over_network = bool(self._library.arv_camera_is_gv_device(self._camera))
+        if over_network:
+            self._library.arv_camera_gv_set_stream_options(self._camera, _NO_PACKET_SOCKET)
         self._stream = c_void_p(_checked(self._name, "arv_camera_create_stream", self._camera, None, None))
+        if over_network:
+            self._make_room(payload)
         for _ in range(BUFFERS):
             self._library.arv_stream_push_buffer(self._stream, self._library.arv_buffer_new_allocate(payload))
         _checked(self._name, "arv_camera_start_acquisition", self._camera)
+
+    def _make_room(self, payload: int) -> None:
+        """Ask the system for room for two pictures that come as one burst; say so where it does not give that much."""
+        size = 2 * payload
+        self._gobject.g_object_set(self._stream, b"socket-buffer-size", c_int(size), None)
+        most = int(_MOST_ROOM.read_text()) if _MOST_ROOM.is_file() else size
+        if most < size:
+            log.warning(
+                "%s: the system holds %d bytes of its pictures, of which two have %d, so packets may be lost; run: "
+                "sudo sysctl -w net.core.rmem_max=%d (docs/cameras.md)",
+                *(self._name, most, size, size),
+            )
 
     def pop(self, timeout_s: float) -> "Shot | None":
         """The oldest picture that waits, copied out of its buffer, which is filled anew; None where none comes."""

@@ -86,8 +86,8 @@ class PresenceCutter:
     def lose(self, blocks: int, moment: Moment) -> list[Part]:
         """See `Cutter`."""
         if self._begin is None:
-            return [Part(None, moment, f"may have passed unseen: {blocks} blocks of lines were lost")]
-        self._trouble = self._trouble or f"{blocks} blocks of its lines were lost"
+            return [Part(None, moment, f"may have passed unseen: {_blocks(blocks)} of lines lost")]
+        self._trouble = self._trouble or f"lacks {_blocks(blocks)} of its lines, which were lost"
         return []
 
     def give_up(self, why: str) -> list[Part]:
@@ -175,7 +175,7 @@ class TriggerCutter:
         left = blocks * self._block
         while left:
             step = min(left, self._height - self._count)
-            self._trouble = "lines of it were lost"
+            self._trouble = "lacks lines that were lost"
             parts += self._advance(step, moment)
             left -= step
         return parts
@@ -260,6 +260,10 @@ class LineScan:
             return
         self._shape = block.pixels.shape[1:]
         self._waiting += self._cutter.add(block.pixels, moment)
+
+
+def _blocks(count: int) -> str:
+    return f"{count} block{'' if count == 1 else 's'}"
 
 
 def cutter(lines: Lines) -> Cutter:

@@ -111,11 +111,9 @@ class Pylon:
         if self._camera is None:
             raise CameraLost(self._name, "is closed")
         result = self._camera.RetrieveResult(int(timeout_s * 1000), self._pylon.TimeoutHandling_Return)
-        if result is not None and result.IsValid():
-            return result
         if self._camera.IsCameraDeviceRemoved():
             raise CameraLost(self._name, "no longer answers; is it without power, or its cable out?")
-        return None
+        return result if result is not None and result.IsValid() else None
 
     def _frame(self, result: Any) -> Frame:
         now = self._clock()
