@@ -72,6 +72,14 @@ def _command(arguments: argparse.Namespace) -> int:
             cut_mark(arguments.picture, arguments.out, tuple(arguments.box), arguments.search)
         case "bundle":
             _bundle(arguments)
+        case "cameras":
+            from edge_runtime.cameras.listing import show
+
+            show(as_json=arguments.json)
+        case "grab":
+            from edge_runtime.cameras.snapshot import snapshot
+
+            snapshot(arguments.station, arguments.out, arguments.seconds)
         case "presence":
             from edge_runtime.triggers.preview import draw
 
@@ -151,6 +159,7 @@ def _parser() -> argparse.ArgumentParser:
     )
 
     _add_bundle(commands)
+    _add_cameras(commands)
 
     score = commands.add_parser(
         "score",
@@ -295,6 +304,34 @@ def _add_aim(commands: "argparse._SubParsersAction[Parser]") -> None:
     )
 
 
+def _add_cameras(commands: "argparse._SubParsersAction[Parser]") -> None:
+    cameras = commands.add_parser(
+        "cameras",
+        help="list the cameras that answer here",
+        description="List the cameras that answer here through V4L2, Aravis (GigE Vision, USB3 Vision) and pylon "
+        "(Basler), one a line, with what to write under [camera] of the station file (docs/cameras.md).",
+        epilog="example: kenpin-edge cameras --json | jq -r .value",
+    )
+    cameras.add_argument("--json", action="store_true", help="print one JSON object a line")
+
+    grab = commands.add_parser(
+        "grab",
+        help="take one picture from a station's camera",
+        description="Take one picture from a station's camera, with its settings, and write it as regions see it: to "
+        "aim, to set exposure, to measure boxes. The station must not be running: a camera serves one program.",
+        epilog="example: kenpin-edge grab station.toml --out picture.png",
+    )
+    grab.add_argument("station", type=Path, metavar="STATION.toml", help="the station file, see docs/station.md")
+    grab.add_argument("--out", type=Path, required=True, metavar="FILE.png", help="the picture to write")
+    grab.add_argument(
+        "--seconds",
+        type=_seconds,
+        default=10.0,
+        metavar="S",
+        help="how long to wait for it, or for its trigger (default: %(default)g)",
+    )
+
+
 def _add_bundle(commands: "argparse._SubParsersAction[Parser]") -> None:
     bundle = commands.add_parser(
         "bundle",
@@ -388,7 +425,7 @@ def _seconds(text: str) -> float:
     except ValueError:
         seconds = 0.0
     if not 0 < seconds <= 3600:
-        raise argparse.ArgumentTypeError(f"{text!r} is no time to measure; expected seconds, above 0 and at most 3600")
+        raise argparse.ArgumentTypeError(f"{text!r} is no time; expected seconds, above 0 and at most 3600")
     return seconds
 
 
