@@ -156,3 +156,14 @@ def test_closing_twice_is_fine(plug: Plug) -> None:
     camera = open_camera(config())
     camera.close()
     camera.close()
+
+
+def test_a_boolean_is_set_and_a_feature_that_is_not_there_is_refused(plug: Plug) -> None:
+    plug()
+    with closing(aravis_library.Device(ID)) as device:
+        assert device.has("TestBoolean")
+        assert not device.has("NobodyHasThis")
+        device.set_flag("TestBoolean", value=True)
+        with pytest.raises(CameraError, match=f"{ID}: ") as caught:
+            device.set_flag("NobodyHasThis", value=True)
+        assert not isinstance(caught.value, CameraLost)
