@@ -72,14 +72,8 @@ def _command(arguments: argparse.Namespace) -> int:
             cut_mark(arguments.picture, arguments.out, tuple(arguments.box), arguments.search)
         case "bundle":
             _bundle(arguments)
-        case "cameras":
-            from edge_runtime.cameras.listing import show
-
-            show(as_json=arguments.json)
-        case "grab":
-            from edge_runtime.cameras.snapshot import snapshot
-
-            snapshot(arguments.station, arguments.out, arguments.seconds)
+        case "cameras" | "grab":
+            _cameras(arguments)
         case "presence":
             from edge_runtime.triggers.preview import draw
 
@@ -115,6 +109,17 @@ def _broker(arguments: argparse.Namespace) -> "Mqtt":
         first = error.errors()[0]
         option = "--" + str(first["loc"][0]).replace("_", "-")
         raise UsageError(f"{option} {first['msg'].replace('tls = true', '--tls')}") from error
+
+
+def _cameras(arguments: argparse.Namespace) -> None:
+    if arguments.command == "cameras":
+        from edge_runtime.cameras.listing import show
+
+        show(as_json=arguments.json)
+    else:
+        from edge_runtime.cameras.snapshot import snapshot
+
+        snapshot(arguments.station, arguments.out, arguments.seconds)
 
 
 def _bundle(arguments: argparse.Namespace) -> None:
