@@ -26,6 +26,10 @@ EXAMPLES = """examples:
       change a running station to another bundle, without losing a frame (docs/bundles.md)
   kenpin-edge score part.onnx good.png bad.png --label A12
       print one JSON verdict a line
+  kenpin-edge cameras
+      list the cameras that answer here, as a station file names them (docs/cameras.md)
+  kenpin-edge grab station.toml --out frame.png
+      take one picture from a station's camera
   kenpin-edge regions station.toml frame.png --out overlay.png
       draw where the regions and marks of a station are on a picture of its camera
   kenpin-edge tune part.onnx
@@ -62,18 +66,10 @@ def _command(arguments: argparse.Namespace) -> int:
             from edge_runtime.score import score
 
             score(arguments.bundle, arguments.images, arguments.label, arguments.trust)
-        case "regions":
-            from edge_runtime.aim import show_regions
-
-            show_regions(arguments.station, arguments.picture, arguments.out)
-        case "mark":
-            from edge_runtime.aim import cut_mark
-
-            cut_mark(arguments.picture, arguments.out, tuple(arguments.box), arguments.search)
         case "bundle":
             _bundle(arguments)
-        case "cameras" | "grab":
-            _cameras(arguments)
+        case "cameras" | "grab" | "regions" | "mark":
+            _aim(arguments)
         case "presence":
             from edge_runtime.triggers.preview import draw
 
@@ -111,15 +107,25 @@ def _broker(arguments: argparse.Namespace) -> "Mqtt":
         raise UsageError(f"{option} {first['msg'].replace('tls = true', '--tls')}") from error
 
 
-def _cameras(arguments: argparse.Namespace) -> None:
-    if arguments.command == "cameras":
-        from edge_runtime.cameras.listing import show
+def _aim(arguments: argparse.Namespace) -> None:
+    """From a camera that is plugged in to regions that are where they should be."""
+    match arguments.command:
+        case "cameras":
+            from edge_runtime.cameras.listing import show
 
-        show(as_json=arguments.json)
-    else:
-        from edge_runtime.cameras.snapshot import snapshot
+            show(as_json=arguments.json)
+        case "grab":
+            from edge_runtime.cameras.snapshot import snapshot
 
-        snapshot(arguments.station, arguments.out, arguments.seconds)
+            snapshot(arguments.station, arguments.out, arguments.seconds)
+        case "regions":
+            from edge_runtime.aim import show_regions
+
+            show_regions(arguments.station, arguments.picture, arguments.out)
+        case "mark":
+            from edge_runtime.aim import cut_mark
+
+            cut_mark(arguments.picture, arguments.out, tuple(arguments.box), arguments.search)
 
 
 def _bundle(arguments: argparse.Namespace) -> None:

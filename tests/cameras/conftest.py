@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from tests.cameras.gige import Plug, Process, plugged_in
 from tests.cameras.mjpeg import MjpegCamera
 
 
@@ -19,3 +20,18 @@ def mjpeg() -> Iterator[Callable[..., MjpegCamera]]:
     yield start
     for camera in cameras:
         camera.stop()
+
+
+@pytest.fixture
+def plug() -> Iterator[Plug]:
+    """Plugs the GigE camera in; kill what is returned, and it is out again."""
+    processes: list[Process] = []
+
+    def start(lost: float | None = None) -> Process:
+        processes.append(plugged_in(lost))
+        return processes[-1]
+
+    yield start
+    for process in processes:
+        process.kill()
+        process.communicate()

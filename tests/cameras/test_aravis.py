@@ -1,45 +1,15 @@
 """A GigE Vision camera as a process of its own, on loopback: real GVCP and GVSP, and a real loss when it is killed."""
 
 import re
-import subprocess
-import sys
-from collections.abc import Callable, Iterator
 from contextlib import closing
-from pathlib import Path
 
 import pytest
 
 from edge_runtime.cameras import aravis_library, open_camera
 from edge_runtime.cameras.config import AravisCamera
 from edge_runtime.errors import CameraError, CameraLost
+from tests.cameras.gige import ID, Plug
 from tests.cameras.grabbing import frame_of, loss_of, pixels_of
-
-CAMERA = Path(__file__).with_name("gige_camera.py")
-SERIAL = "KP01"
-ID = f"Aravis-Fake-{SERIAL}"
-
-Process = subprocess.Popen[str]
-Plug = Callable[..., Process]
-
-
-@pytest.fixture
-def plug() -> Iterator[Plug]:
-    """Plugs the camera in; kill what is returned, and it is out again."""
-    processes: list[Process] = []
-
-    def start(lost: float | None = None) -> Process:
-        command = [sys.executable, str(CAMERA), SERIAL, *([str(lost)] if lost is not None else [])]
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-        processes.append(process)
-        assert process.stdout is not None
-        if process.stdout.readline() != "ready\n":
-            pytest.fail("these tests need Aravis, and UDP port 3956 to themselves: run scripts/cameras")
-        return process
-
-    yield start
-    for process in processes:
-        process.kill()
-        process.communicate()
 
 
 def config(**wanted: object) -> AravisCamera:

@@ -1,9 +1,7 @@
 """`kenpin-edge cameras` and `kenpin-edge grab`, as a line engineer types them."""
 
 import json
-import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,6 +9,7 @@ import pytest
 from edge_runtime.cameras.listing import Listed, v4l2
 from edge_runtime.cli import main
 from edge_runtime.picture import read_picture
+from tests.cameras.gige import Plug
 
 TEXT = """site = "plant-a"
 line = "L3"
@@ -25,30 +24,19 @@ host = "127.0.0.1"
 """
 
 
-@pytest.fixture
-def _gige() -> Iterator[None]:
-    command = [sys.executable, str(Path(__file__).with_name("gige_camera.py")), "KP02"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as camera:
-        assert camera.stdout is not None
-        if camera.stdout.readline() != "ready\n":
-            pytest.fail("these tests need Aravis, and UDP port 3956 to themselves: run scripts/cameras")
-        yield
-        camera.kill()
-
-
 def station(folder: Path, camera: str) -> str:
     (folder / "station.toml").write_text(TEXT + camera)
     return str(folder / "station.toml")
 
 
-@pytest.mark.usefixtures("_gige")
 def test_cameras_that_answer_are_listed_as_a_station_file_names_them(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    plug: Plug, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    plug()
     monkeypatch.setenv("PYLON_CAMEMU", "1")
     assert main(["cameras"]) == 0
     listed = capsys.readouterr().out.splitlines()
-    assert 'kind = "aravis", id = "Aravis-Fake-KP02"   # Aravis Fake at 127.0.0.1' in listed
+    assert 'kind = "aravis", id = "Aravis-Fake-KP01"   # Aravis Fake at 127.0.0.1' in listed
     assert 'kind = "pylon", serial = "0815-0000"   # Emulation (BaslerCamEmu)' in listed
     assert main(["cameras", "--json"]) == 0
     found = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
