@@ -1,27 +1,20 @@
-"""Aravis 0.8 as this program calls it: a camera, its features, its stream.
-
-Aravis is reached through its C interface with ctypes, and not through GObject introspection: PyGObject of the
-distribution fits the distribution's Python only, and building another needs headers on the line PC
-(docs/decisions/0009-cameras.md). Only what is declared here is called.
-"""
+"""A camera that Aravis has opened: its features, its stream; and which cameras there are."""
 
 import ctypes
 import logging
 import threading
-from ctypes import POINTER, byref, c_char_p, c_double, c_int, c_int64, c_size_t, c_uint, c_uint64, c_void_p
+from ctypes import POINTER, byref, c_double, c_int, c_int64, c_size_t, c_uint, c_void_p
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from edge_runtime.cameras.aravis_calls import LostCallback, aravis, checked, gobject
 from edge_runtime.errors import CameraError, CameraLost
 
 log = logging.getLogger(__name__)
-
-MISSING = "needs Aravis 0.8; install it with: sudo apt-get install libaravis-0.8-0"
 
 BUFFERS = 8
 """That the stream fills in turn. Where all wait to be grabbed the next pictures are lost, and the count shows it."""
@@ -43,116 +36,6 @@ way than the one that the service, which is not root, goes."""
 
 _MOST_ROOM = Path("/proc/sys/net/core/rmem_max")
 
-_REFUSED = {0, 1, 7, 8, 9, 12, 13, 14, 15, 16}
-"""ArvDeviceError: a feature that is not there or of another kind, a value, an address, a register that takes none.
-
-Everything else of that kind is a camera that does not answer, or not to us: another program controls it.
-"""
-
-_GErrorPointer = POINTER(c_void_p)
-_Lost = ctypes.CFUNCTYPE(None, c_void_p, c_void_p)
-
-
-class _GError(ctypes.Structure):
-    _fields_ = [("domain", ctypes.c_uint32), ("code", c_int), ("message", c_char_p)]
-
-
-# Name → what it returns, what it takes. A trailing GError** is where it tells what went wrong.
-_ARAVIS: dict[str, tuple[Any, list[Any]]] = {
-    "arv_update_device_list": (None, []),
-    "arv_get_n_devices": (c_uint, []),
-    "arv_get_device_id": (c_char_p, [c_uint]),
-    "arv_get_device_vendor": (c_char_p, [c_uint]),
-    "arv_get_device_model": (c_char_p, [c_uint]),
-    "arv_get_device_address": (c_char_p, [c_uint]),
-    "arv_device_error_quark": (ctypes.c_uint32, []),
-    "arv_camera_new": (c_void_p, [c_char_p, _GErrorPointer]),
-    "arv_camera_get_device": (c_void_p, [c_void_p]),
-    "arv_camera_get_payload": (c_uint, [c_void_p, _GErrorPointer]),
-    "arv_camera_is_gv_device": (c_int, [c_void_p]),
-    "arv_camera_gv_set_stream_options": (None, [c_void_p, c_int]),
-    "arv_camera_create_stream": (c_void_p, [c_void_p, c_void_p, c_void_p, _GErrorPointer]),
-    "arv_camera_start_acquisition": (None, [c_void_p, _GErrorPointer]),
-    "arv_camera_stop_acquisition": (None, [c_void_p, _GErrorPointer]),
-    "arv_device_is_feature_available": (c_int, [c_void_p, c_char_p, _GErrorPointer]),
-    "arv_device_get_float_feature_bounds": (
-        None,
-        [c_void_p, c_char_p, POINTER(c_double), POINTER(c_double), _GErrorPointer],
-    ),
-    "arv_device_get_float_feature_value": (c_double, [c_void_p, c_char_p, _GErrorPointer]),
-    "arv_device_set_float_feature_value": (None, [c_void_p, c_char_p, c_double, _GErrorPointer]),
-    "arv_device_get_integer_feature_bounds": (
-        None,
-        [c_void_p, c_char_p, POINTER(c_int64), POINTER(c_int64), _GErrorPointer],
-    ),
-    "arv_device_get_integer_feature_value": (c_int64, [c_void_p, c_char_p, _GErrorPointer]),
-    "arv_device_set_integer_feature_value": (None, [c_void_p, c_char_p, c_int64, _GErrorPointer]),
-    "arv_device_dup_available_enumeration_feature_values_as_strings": (
-        POINTER(c_char_p),
-        [c_void_p, c_char_p, POINTER(c_uint), _GErrorPointer],
-    ),
-    "arv_device_get_string_feature_value": (c_char_p, [c_void_p, c_char_p, _GErrorPointer]),
-    "arv_device_set_string_feature_value": (None, [c_void_p, c_char_p, c_char_p, _GErrorPointer]),
-    "arv_device_set_boolean_feature_value": (None, [c_void_p, c_char_p, c_int, _GErrorPointer]),
-    "arv_device_execute_command": (None, [c_void_p, c_char_p, _GErrorPointer]),
-    "arv_stream_push_buffer": (None, [c_void_p, c_void_p]),
-    "arv_stream_try_pop_buffer": (c_void_p, [c_void_p]),
-    "arv_stream_timeout_pop_buffer": (c_void_p, [c_void_p, c_uint64]),
-    "arv_buffer_new_allocate": (c_void_p, [c_size_t]),
-    "arv_buffer_get_status": (c_int, [c_void_p]),
-    "arv_buffer_get_data": (c_void_p, [c_void_p, POINTER(c_size_t)]),
-    "arv_buffer_get_image_width": (c_int, [c_void_p]),
-    "arv_buffer_get_image_height": (c_int, [c_void_p]),
-    "arv_buffer_get_image_padding": (None, [c_void_p, POINTER(c_int), POINTER(c_int)]),
-    "arv_buffer_get_frame_id": (c_uint64, [c_void_p]),
-    "arv_buffer_get_system_timestamp": (c_uint64, [c_void_p]),
-}
-_GOBJECT: dict[str, tuple[Any, list[Any]]] = {
-    "g_object_unref": (None, [c_void_p]),
-    "g_object_set": (None, [c_void_p, c_char_p]),  # and a value for it, and None
-    "g_signal_connect_data": (ctypes.c_ulong, [c_void_p, c_char_p, _Lost, c_void_p, c_void_p, c_int]),
-    "g_signal_handler_disconnect": (None, [c_void_p, ctypes.c_ulong]),
-    "g_error_free": (None, [c_void_p]),
-    "g_free": (None, [c_void_p]),
-}
-
-
-@cache
-def _library() -> ctypes.CDLL:
-    """Aravis, with what it takes and returns declared. Raises CameraError where it is not installed."""
-    try:
-        library = ctypes.CDLL("libaravis-0.8.so.0")
-    except OSError as error:
-        raise CameraError("aravis", MISSING) from error
-    for name, (returns, takes) in _ARAVIS.items():
-        function = getattr(library, name)
-        function.restype, function.argtypes = returns, takes
-    return library
-
-
-@cache
-def _gobject() -> ctypes.CDLL:
-    """GObject and GLib, on which Aravis is built: each of their functions is found in either."""
-    library = ctypes.CDLL("libgobject-2.0.so.0")
-    for name, (returns, takes) in _GOBJECT.items():
-        function = getattr(library, name)
-        function.restype, function.argtypes = returns, takes
-    return library
-
-
-def _checked(camera: str, name: str, *arguments: Any) -> Any:
-    """Call what tells its errors. Raises CameraLost where the camera does not answer, else CameraError."""
-    library = _library()
-    error = c_void_p()
-    result = getattr(library, name)(*arguments, byref(error))
-    if not error.value:
-        return result
-    told = ctypes.cast(error, POINTER(_GError)).contents
-    why = (told.message or b"no reason given").decode("utf-8", "replace")
-    lost = told.domain == library.arv_device_error_quark() and told.code not in _REFUSED
-    _gobject().g_error_free(error)
-    raise (CameraLost if lost else CameraError)(camera, why)
-
 
 @dataclass(frozen=True, slots=True)
 class Found:
@@ -166,7 +49,7 @@ class Found:
 
 def found() -> list[Found]:
     """The cameras that answer now. Takes about a second, in which they may."""
-    library = _library()
+    library = aravis()
     library.arv_update_device_list()
     texts = [
         [(getattr(library, f"arv_get_device_{what}")(index) or b"").decode("utf-8", "replace") for what in _TOLD]
@@ -186,16 +69,18 @@ class Device:
 
     def __init__(self, name: str) -> None:
         """Open the camera that `name` (id, address, serial number) is one of. Raises CameraLost, CameraError."""
-        self._name, self._library, self._gobject = name, _library(), _gobject()
+        self._name, self._library, self._gobject = name, aravis(), gobject()
         self.lost = threading.Event()
         self._stream = c_void_p()
-        self._camera = c_void_p(_checked(name, "arv_camera_new", name.encode()))
+        self._camera = c_void_p(checked(name, "arv_camera_new", name.encode()))
         self._device = c_void_p(self._library.arv_camera_get_device(self._camera))
-        self._callback = _Lost(lambda _device, _data: self.lost.set())  # held, or it would be freed under Aravis' feet
+        self._callback = LostCallback(
+            lambda _device, _data: self.lost.set()
+        )  # held, or it would be freed under Aravis' feet
         self._signal = self._gobject.g_signal_connect_data(self._device, b"control-lost", self._callback, None, None, 0)
 
     def _call(self, name: str, *arguments: Any) -> Any:
-        return _checked(self._name, name, self._device, *arguments)
+        return checked(self._name, name, self._device, *arguments)
 
     def has(self, name: str) -> bool:
         """Whether the camera has that feature, now."""
@@ -262,16 +147,16 @@ class Device:
 
     def start(self) -> None:
         """Begin to stream into `BUFFERS` buffers."""
-        payload = _checked(self._name, "arv_camera_get_payload", self._camera)
+        payload = checked(self._name, "arv_camera_get_payload", self._camera)
         over_network = bool(self._library.arv_camera_is_gv_device(self._camera))
         if over_network:
             self._library.arv_camera_gv_set_stream_options(self._camera, _NO_PACKET_SOCKET)
-        self._stream = c_void_p(_checked(self._name, "arv_camera_create_stream", self._camera, None, None))
+        self._stream = c_void_p(checked(self._name, "arv_camera_create_stream", self._camera, None, None))
         if over_network:
             self._make_room(payload)
         for _ in range(BUFFERS):
             self._library.arv_stream_push_buffer(self._stream, self._library.arv_buffer_new_allocate(payload))
-        _checked(self._name, "arv_camera_start_acquisition", self._camera)
+        checked(self._name, "arv_camera_start_acquisition", self._camera)
 
     def _make_room(self, payload: int) -> None:
         """Ask the system for room for two pictures that come as one burst; say so where it does not give that much."""
@@ -318,7 +203,7 @@ class Device:
             return
         try:
             if self._stream.value and not self.lost.is_set():
-                _checked(self._name, "arv_camera_stop_acquisition", self._camera)
+                checked(self._name, "arv_camera_stop_acquisition", self._camera)
         except CameraError:
             self.lost.set()
         self._gobject.g_signal_handler_disconnect(self._device, self._signal)
