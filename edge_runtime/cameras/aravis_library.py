@@ -74,9 +74,7 @@ class Device:
         self._stream = c_void_p()
         self._camera = c_void_p(checked(name, "arv_camera_new", name.encode()))
         self._device = c_void_p(self._library.arv_camera_get_device(self._camera))
-        self._callback = LostCallback(
-            lambda _device, _data: self.lost.set()
-        )  # held, or it would be freed under Aravis' feet
+        self._callback = LostCallback(lambda _device, _data: self.lost.set())  # held: else Python frees it
         self._signal = self._gobject.g_signal_connect_data(self._device, b"control-lost", self._callback, None, None, 0)
 
     def _call(self, name: str, *arguments: Any) -> Any:
