@@ -8,7 +8,7 @@ DATA ?= elpv
 PORT ?= 18830
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: help demo test lint format mosquitto clean
+.PHONY: help demo test lint format mosquitto cameras clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -16,7 +16,7 @@ help: ## this list
 demo: $(VENV)/demo.done ## train, export, and watch a line inspect (DATA=shapes is faster; PORT=18830)
 	@$(BIN)/python -m demo --data $(DATA) --port $(PORT)
 
-test: lint mosquitto ## linters, then every test: unit, property, integration
+test: lint mosquitto cameras ## linters, then every test: unit, property, integration
 	@$(BIN)/python -m pytest
 
 lint: $(VENV)/dev.done ## ruff and mypy --strict
@@ -30,6 +30,9 @@ format: $(VENV)/dev.done ## let ruff put the code in shape
 
 mosquitto: # a real broker for the integration tests
 	@scripts/mosquitto
+
+cameras: # what the camera tests need: Aravis, an RTSP server
+	@scripts/cameras
 
 $(VENV)/demo.done: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "kenpin needs Python 3.11 or newer; name one: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 2; }

@@ -26,6 +26,10 @@ EXAMPLES = """examples:
       change a running station to another bundle, without losing a frame (docs/bundles.md)
   kenpin-edge score part.onnx good.png bad.png --label A12
       print one JSON verdict a line
+  kenpin-edge cameras
+      list the cameras that answer here, as a station file names them (docs/cameras.md)
+  kenpin-edge grab station.toml --out frame.png
+      take one picture from a station's camera
   kenpin-edge regions station.toml frame.png --out overlay.png
       draw where the regions and marks of a station are on a picture of its camera
   kenpin-edge tune part.onnx
@@ -62,16 +66,10 @@ def _command(arguments: argparse.Namespace) -> int:
             from edge_runtime.score import score
 
             score(arguments.bundle, arguments.images, arguments.label, arguments.trust)
-        case "regions":
-            from edge_runtime.aim import show_regions
-
-            show_regions(arguments.station, arguments.picture, arguments.out)
-        case "mark":
-            from edge_runtime.aim import cut_mark
-
-            cut_mark(arguments.picture, arguments.out, tuple(arguments.box), arguments.search)
         case "bundle":
             _bundle(arguments)
+        case "cameras" | "grab" | "regions" | "mark":
+            _aim(arguments)
         case "presence":
             from edge_runtime.triggers.preview import draw
 
@@ -107,6 +105,27 @@ def _broker(arguments: argparse.Namespace) -> "Mqtt":
         first = error.errors()[0]
         option = "--" + str(first["loc"][0]).replace("_", "-")
         raise UsageError(f"{option} {first['msg'].replace('tls = true', '--tls')}") from error
+
+
+def _aim(arguments: argparse.Namespace) -> None:
+    """From a camera that is plugged in to regions that are where they should be."""
+    match arguments.command:
+        case "cameras":
+            from edge_runtime.cameras.listing import show
+
+            show(as_json=arguments.json)
+        case "grab":
+            from edge_runtime.cameras.snapshot import snapshot
+
+            snapshot(arguments.station, arguments.out, arguments.seconds)
+        case "regions":
+            from edge_runtime.aim import show_regions
+
+            show_regions(arguments.station, arguments.picture, arguments.out)
+        case "mark":
+            from edge_runtime.aim import cut_mark
+
+            cut_mark(arguments.picture, arguments.out, tuple(arguments.box), arguments.search)
 
 
 def _bundle(arguments: argparse.Namespace) -> None:
@@ -151,6 +170,7 @@ def _parser() -> argparse.ArgumentParser:
     )
 
     _add_bundle(commands)
+    _add_cameras(commands)
 
     score = commands.add_parser(
         "score",
@@ -295,6 +315,34 @@ def _add_aim(commands: "argparse._SubParsersAction[Parser]") -> None:
     )
 
 
+def _add_cameras(commands: "argparse._SubParsersAction[Parser]") -> None:
+    cameras = commands.add_parser(
+        "cameras",
+        help="list the cameras that answer here",
+        description="List the cameras that answer here through V4L2, Aravis (GigE Vision, USB3 Vision) and pylon "
+        "(Basler), one a line, with what to write under [camera] of the station file (docs/cameras.md).",
+        epilog="example: kenpin-edge cameras --json | jq -r .value",
+    )
+    cameras.add_argument("--json", action="store_true", help="print one JSON object a line")
+
+    grab = commands.add_parser(
+        "grab",
+        help="take one picture from a station's camera",
+        description="Take one picture from a station's camera, with its settings, and write it as regions see it: to "
+        "aim, to set exposure, to measure boxes. The station must not be running: a camera serves one program.",
+        epilog="example: kenpin-edge grab station.toml --out picture.png",
+    )
+    grab.add_argument("station", type=Path, metavar="STATION.toml", help="the station file, see docs/station.md")
+    grab.add_argument("--out", type=Path, required=True, metavar="FILE.png", help="the picture to write")
+    grab.add_argument(
+        "--seconds",
+        type=_seconds,
+        default=10.0,
+        metavar="S",
+        help="how long to wait for it, or for its trigger (default: %(default)g)",
+    )
+
+
 def _add_bundle(commands: "argparse._SubParsersAction[Parser]") -> None:
     bundle = commands.add_parser(
         "bundle",
@@ -388,7 +436,7 @@ def _seconds(text: str) -> float:
     except ValueError:
         seconds = 0.0
     if not 0 < seconds <= 3600:
-        raise argparse.ArgumentTypeError(f"{text!r} is no time to measure; expected seconds, above 0 and at most 3600")
+        raise argparse.ArgumentTypeError(f"{text!r} is no time; expected seconds, above 0 and at most 3600")
     return seconds
 
 

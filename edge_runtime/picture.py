@@ -93,16 +93,22 @@ def read_picture(path: Path) -> Image:
 
 
 def _read_jpeg(path: Path, data: bytes) -> Image:
-    """Decode a JPEG, or raise PictureError where anything in it is torn: OpenCV fills the rest with grey, silently.
-
-    A JPEG has no checksum: a flipped bit that leaves it well-formed shows only in the picture.
-    """
+    """As `decode_jpeg`, for a file. Raises PictureError."""
     try:
-        space = simplejpeg.decode_jpeg_header(data)[2]
-        return np.ascontiguousarray(simplejpeg.decode_jpeg(data, "GRAY" if space == "Gray" else "BGR", strict=True))
+        return decode_jpeg(data)
     except ValueError as error:
         why = f"is a damaged JPEG ({error}); copy it again from where it was taken"
         raise PictureError(path, why) from error
+
+
+def decode_jpeg(data: bytes) -> Image:
+    """Decode a JPEG: uint8 [H, W, 1 or 3].
+
+    Raises ValueError where anything in it is torn: OpenCV fills the rest with grey, silently. A JPEG has no checksum: a
+    flipped bit that leaves it well-formed shows only in the picture.
+    """
+    space = simplejpeg.decode_jpeg_header(data)[2]
+    return np.ascontiguousarray(simplejpeg.decode_jpeg(data, "GRAY" if space == "Gray" else "BGR", strict=True))
 
 
 def printable(name: str) -> str:

@@ -49,6 +49,7 @@ class TomlFile:
             value = value.get(key) if isinstance(value, dict) else None
         table, key = (place, "") if isinstance(value, dict) else (place[:-1], place[-1])
         text = "" if value is None or isinstance(value, dict) else f" = {json.dumps(value, default=str)}"
+        text = re.sub(r"://\S*@", "://…@", text)  # a password in an address stays in the file
         what = " ".join(part for part in (f"[{'.'.join(table)}]" if table else "", f"{key}{text}") if part)
         return f"{self.path}:{line or ''} {what}: {why}"
 

@@ -1,6 +1,6 @@
 """Cameras: where frames come from.
 
-A new kind is one module with a class that keeps to `Camera`, one line in `open_camera`, and its table in `station.py`.
+A new kind is one module with a class that keeps to `Camera`, one line in `open_camera`, and its table in `config.py`.
 `capture.py` owns the one that runs: it opens it, grabs, and opens it again when it was lost.
 """
 
@@ -9,7 +9,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from edge_runtime.cameras.config import CameraConfig, FolderCamera, VideoCamera
+from edge_runtime.cameras.config import (
+    AravisCamera,
+    CameraConfig,
+    FolderCamera,
+    PylonCamera,
+    StreamCamera,
+    V4l2Camera,
+    VideoCamera,
+)
 from edge_runtime.picture import Image
 
 Clock = Callable[[], float]
@@ -49,6 +57,11 @@ class Camera(Protocol):
 
     live: bool
     """Whether the world goes on while nobody grabs. A replay waits for who is late, and does not come back."""
+    delay_s: float
+    """How long after exposure began a frame is captured, as `captured_ns` counts, at most; 0 for a replay.
+
+    Who needs a picture exposed after a moment takes the first one captured more than this later.
+    """
 
     def grab(self, timeout_s: float) -> Frame | None:
         """The next frame; None where none came within `timeout_s`. Raises CameraLost, and SourceEnded."""
@@ -58,38 +71,67 @@ class Camera(Protocol):
 
 
 class Pace:
-    """Triggers at a steady rate: the n-th is due n periods after the first, so that pacing does not drift.
+    """Triggers of a replay: each is due a period after the one before was due, so that pacing does not drift.
 
     Who is late gets the triggers that are due at once, one after the other. `count`: how many were due.
     """
 
-    def __init__(self, rate_hz: float, sleep: Callable[[float], object], clock: Clock) -> None:
-        self._rate_hz, self._sleep, self._clock = rate_hz, sleep, clock
-        self._start: float | None = None
+    def __init__(self, sleep: Callable[[float], object], clock: Clock) -> None:
+        self._sleep, self._clock = sleep, clock
+        self._due: float | None = None
         self.count = 0
 
-    def next(self, timeout_s: float) -> bool:
-        """Wait until the next trigger is due, for `timeout_s` at most; whether it is."""
+    def next(self, timeout_s: float, period_s: float) -> bool:
+        """Wait until the next trigger is due, for `timeout_s` at most; whether it is. The first is due at once."""
         now = self._clock()
-        if self._start is None:
-            self._start = now
-        pause = self._start + self.count / self._rate_hz - now
-        if pause > timeout_s:
+        due = now if self._due is None else self._due + period_s
+        if due - now > timeout_s:
             self._sleep(timeout_s)
             return False
-        if pause > 0:
-            self._sleep(pause)
+        if due > now:
+            self._sleep(due - now)
+        self._due = due
         self.count += 1
         return True
 
 
 def open_camera(config: CameraConfig) -> Camera:
-    """Open the camera that a station names. Raises CameraError, saying what to do, where it cannot be opened."""
-    from edge_runtime.cameras.folder import FolderReplay
-    from edge_runtime.cameras.video import VideoReplay
+    """Open the camera that a station names.
 
+    Raises CameraError, saying what to do, where it cannot be used so; CameraLost where another attempt may succeed.
+    """
+    camera = _open(config)
+    if isinstance(config, FolderCamera | VideoCamera) or config.lines is None:
+        return camera
+    from edge_runtime.cameras.linescan import LineScan
+
+    return LineScan(camera, config.lines, config.timeout_s)
+
+
+def _open(config: CameraConfig) -> Camera:
+    """Each kind is imported when it is asked for: a line PC has the libraries of its own camera only."""
     match config:
         case FolderCamera():
+            from edge_runtime.cameras.folder import FolderReplay
+
             return FolderReplay(config)
         case VideoCamera():
+            from edge_runtime.cameras.video import VideoReplay
+
             return VideoReplay(config)
+        case StreamCamera():
+            from edge_runtime.cameras.stream import open_stream
+
+            return open_stream(config)
+        case V4l2Camera():
+            from edge_runtime.cameras.v4l2 import open_v4l2
+
+            return open_v4l2(config)
+        case AravisCamera():
+            from edge_runtime.cameras.aravis import Aravis
+
+            return Aravis(config)
+        case PylonCamera():
+            from edge_runtime.cameras.pylon import Pylon
+
+            return Pylon(config)

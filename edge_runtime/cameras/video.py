@@ -25,6 +25,7 @@ class VideoReplay:
     """Replays a video at `rate_hz`, or at the rate the file states. Frames are named `file.mp4#17`, from 1."""
 
     live = False
+    delay_s = 0.0
 
     def __init__(
         self, config: VideoCamera, sleep: Callable[[float], object] = time.sleep, clock: Clock = time.monotonic
@@ -38,13 +39,13 @@ class VideoReplay:
             self._video.release()
             raise CameraError(config.path, "is no video that can be decoded; convert it, for instance to .mp4 (H.264)")
         stated = self._video.get(cv2.CAP_PROP_FPS)
-        rate_hz = config.rate_hz or (stated if 0 < stated <= BELIEVABLE_RATE_HZ else FALLBACK_RATE_HZ)
-        self._pace = Pace(rate_hz, sleep, clock)
+        self._rate_hz = config.rate_hz or (stated if 0 < stated <= BELIEVABLE_RATE_HZ else FALLBACK_RATE_HZ)
+        self._pace = Pace(sleep, clock)
         self._index = 0
 
     def grab(self, timeout_s: float) -> Frame | None:
         """The next frame when it is due; None where that is later. Raises SourceEnded when the replay is over."""
-        if not self._pace.next(timeout_s):
+        if not self._pace.next(timeout_s, 1 / self._rate_hz):
             return None
         captured_ns, begin = time.time_ns(), self._clock()
         raw = self._following()

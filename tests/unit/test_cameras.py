@@ -1,5 +1,6 @@
 """Folder and video replays: by name, when due, without drift, and never silent about a damaged picture."""
 
+import os
 from pathlib import Path
 
 import cv2
@@ -8,7 +9,7 @@ import pytest
 
 from edge_runtime.cameras import Camera, Frame, SourceEnded, open_camera
 from edge_runtime.cameras.config import FolderCamera, VideoCamera
-from edge_runtime.cameras.folder import FolderReplay
+from edge_runtime.cameras.folder import LONGEST_S, SHORTEST_S, FolderReplay
 from edge_runtime.cameras.video import VideoReplay
 from edge_runtime.errors import CameraError
 from edge_runtime.picture import Image
@@ -179,3 +180,27 @@ def test_a_missing_video_and_one_that_is_none_say_what_to_do(tmp_path: Path) -> 
     (tmp_path / "no.mp4").write_bytes(b"no video" * 100)
     with pytest.raises(CameraError, match="is no video that can be decoded"):
         open_camera(VideoCamera(kind="video", path=tmp_path / "no.mp4"))
+
+
+def test_without_a_rate_pictures_come_as_far_apart_as_their_files_were_written(tmp_path: Path) -> None:
+    written = {"a.png": 1000.0, "b.png": 1001.5, "c.png": 1001.5, "d.png": 90000.0, "e.png": 90000.25}
+    for number, (name, at) in enumerate(written.items()):
+        write(tmp_path, name, number)
+        os.utime(tmp_path / name, (at, at))
+    time = Time()
+    camera = FolderReplay(FolderCamera(kind="folder", path=tmp_path), time.sleep, time.clock)
+    due = []
+    for _ in written:
+        assert camera.grab(60.0)
+        due.append(time.now - 100.0)
+    assert due == pytest.approx([0, 1.5, 1.5 + SHORTEST_S, 1.5 + SHORTEST_S + LONGEST_S, 1.77 + LONGEST_S])
+
+
+def test_a_picture_that_is_gone_takes_no_time_of_its_own(tmp_path: Path) -> None:
+    for number, name in enumerate(("a.png", "b.png", "c.png")):
+        write(tmp_path, name, number)
+    time = Time()
+    camera = FolderReplay(FolderCamera(kind="folder", path=tmp_path), time.sleep, time.clock)
+    (tmp_path / "b.png").unlink()
+    assert [frame and frame.pixels is None for frame in grabbed(camera, 3)] == [False, True, False]
+    assert time.now == pytest.approx(100.0 + 2 * SHORTEST_S)

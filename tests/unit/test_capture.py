@@ -20,6 +20,7 @@ class Scripted:
     """A camera that gives what it is told to: no real one loses a frame, or its cable, when a test wants it to."""
 
     def __init__(self, *script: object, live: bool = True) -> None:
+        self.delay_s = 0.0
         self.live = live
         self.closed = 0
         self._script = list(script)

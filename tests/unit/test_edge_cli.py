@@ -90,7 +90,7 @@ def station(folder: Path, bundle: Path, pictures: str = "pictures", expected: st
 
 def test_run_tells_every_mistake_in_the_station_file_on_a_line_of_its_own(tmp_path: Path, capsys: Captured) -> None:
     path = station(tmp_path, tmp_path / "part.onnx")
-    path.write_text(path.read_text().replace("rate_hz", "rate").replace("host", "hots"))
+    path.write_text(path.read_text().replace("path =", "paths =").replace("host", "hots"))
     assert main(["run", str(path)]) == 2
     out, err = capsys.readouterr()
     assert out == ""

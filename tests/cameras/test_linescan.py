@@ -1,0 +1,129 @@
+"""A camera of lines around a real camera that sends blocks, and around a film that is seen as blocks."""
+
+from contextlib import closing
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from edge_runtime.cameras import Camera, Frame, SourceEnded, open_camera
+from edge_runtime.cameras.config import Lines, PylonCamera, VideoCamera
+from edge_runtime.cameras.linescan import LineScan
+from edge_runtime.cameras.video import VideoReplay
+from edge_runtime.errors import CameraLost
+from tests.cameras.grabbing import frame_of, pixels_of
+
+BY_PRESENCE = Lines(lines=64, cut="presence", background="dark", threshold=100, gap=8)
+
+
+def test_a_film_of_a_belt_seen_as_blocks_gives_one_picture_a_part(tmp_path: Path) -> None:
+    lines = np.zeros((16 * 20, 160, 3), np.uint8)
+    parts = {20: 40, 90: 50, 200: 30}
+    for begin, length in parts.items():
+        lines[begin : begin + length, 40:120] = (200, 200, 200)
+    film = cv2.VideoWriter(str(tmp_path / "belt.avi"), cv2.VideoWriter.fourcc(*"MJPG"), 50.0, (160, 16))
+    for block in lines.reshape(20, 16, 160, 3):
+        film.write(block)
+    film.release()
+    replay = VideoReplay(VideoCamera(kind="video", path=tmp_path / "belt.avi", rate_hz=1000.0))
+    with closing(LineScan(replay, BY_PRESENCE, 5.0)) as camera:
+        frames = [frame_of(camera) for _ in parts]
+        with pytest.raises(SourceEnded):
+            frame_of(camera)
+    assert [frame.sequence for frame in frames] == [1, 2, 3]
+    for frame, length in zip(frames, parts.values(), strict=True):
+        assert frame.pixels is not None
+        assert frame.pixels.shape == (64, 160, 3)
+        bright = frame.pixels[:, 80, 0] > 100
+        assert bright[:length].all()
+        assert not bright[length:].any()
+
+
+def test_a_camera_that_is_set_up_with_lines_joins_its_triggered_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYLON_CAMEMU", "1")
+    config = PylonCamera.model_validate(
+        {"kind": "pylon", "roi": [0, 0, 320, 64], "rate_hz": 100.0, "lines": {"lines": 256, "cut": "trigger"}}
+    )
+    with closing(open_camera(config)) as camera:
+        assert camera.live
+        assert camera.delay_s == pytest.approx(0.01)
+        assert [pixels_of(camera).shape for _ in range(3)] == [(256, 320, 1)] * 3
+
+
+class Script:
+    """A camera that does what it is told, for what no emulator does at a wanted line. `plan`: frames, None, errors."""
+
+    live = True
+    delay_s = 0.0
+
+    def __init__(self, plan: list[Frame | CameraLost | None], tick_s: float = 0.1) -> None:
+        self._plan, self._tick_s, self.now = plan, tick_s, 0.0
+
+    def clock(self) -> float:
+        return self.now
+
+    def grab(self, timeout_s: float) -> Frame | None:
+        self.now += min(self._tick_s, timeout_s)
+        step = self._plan.pop(0) if self._plan else None
+        if isinstance(step, CameraLost):
+            raise step
+        return step
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+def block(sequence: int, *, part: bool, trouble: str | None = None) -> Frame:
+    pixels = np.full((16, 32, 1), 200 if part else 0, np.uint8)
+    return Frame(None if trouble else pixels, sequence * 1000, sequence, 0.0, None, trouble, float(sequence))
+
+
+def scan(plan: list[Frame | CameraLost | None], lines: Lines = BY_PRESENCE) -> Camera:
+    script = Script(plan)
+    return LineScan(script, lines, 2.0, script.clock)
+
+
+def test_a_part_is_captured_when_its_first_block_was() -> None:
+    camera = scan([block(1, part=False), block(2, part=True), block(3, part=True), block(4, part=False)])
+    frame = frame_of(camera)
+    assert (frame.captured_ns, frame.taken, frame.sequence) == (2000, 2.0, 1)
+    assert frame.pixels is not None
+
+
+@pytest.mark.parametrize(
+    "plan",
+    [
+        [block(1, part=True), block(3, part=False)],
+        [block(1, part=True), block(2, part=True, trouble="torn"), block(3, part=False)],
+    ],
+)
+def test_a_part_that_lacks_a_block_is_a_frame_that_says_so(plan: list[Frame | CameraLost | None]) -> None:
+    frame = frame_of(scan(plan))
+    assert frame.pixels is None
+    assert frame.trouble == "a part lacks 1 block of its lines, which were lost"
+
+
+def test_a_camera_that_is_lost_while_a_part_passes_tells_of_the_part_first() -> None:
+    camera = scan([block(1, part=True), CameraLost("camera", "no longer answers")])
+    assert frame_of(camera).trouble == "a part was not seen whole: the camera ended while it passed"
+    for _ in range(2):
+        with pytest.raises(CameraLost, match="no longer answers"):
+            camera.grab(1.0)
+
+
+def test_a_belt_that_stands_still_with_a_part_on_it_is_told_in_time_and_the_rest_is_no_part_of_its_own() -> None:
+    waiting: list[Frame | CameraLost | None] = [None] * 30
+    rest = [block(2, part=True), block(3, part=False), block(4, part=True), block(5, part=False)]
+    camera = scan([block(1, part=True), *waiting, *rest])
+    assert frame_of(camera).trouble == "a part was not seen whole: no more lines for 2 s"
+    following = frame_of(camera)
+    assert following.captured_ns == 4000
+    assert following.pixels is not None
+
+
+def test_nobody_waits_longer_for_a_part_than_asked() -> None:
+    script = Script([block(number, part=False) for number in range(1, 100)])
+    camera = LineScan(script, BY_PRESENCE, 2.0, script.clock)
+    assert camera.grab(0.5) is None
+    assert script.now == pytest.approx(0.5)
