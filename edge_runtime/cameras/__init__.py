@@ -31,7 +31,8 @@ class Frame:
     `pixels`: uint8 [H, W, C], C is 1 or 3 (BGR); None where the trigger gave no picture that can be used, and `trouble`
     says why. `captured_ns`: Unix time of exposure, or of arrival where the camera does not tell. `sequence`: as the
     camera counts; what is left out was lost on the way. `grab_ms`: from the trigger to the frame in memory. `name`: the
-    file it came from. `taken`: the same moment as `captured_ns`, by a clock that nobody sets.
+    file it came from. `taken`: the same moment as `captured_ns`, by a clock that nobody sets; from `Capture`, the
+    earliest at which it can have been exposed.
     """
 
     pixels: Image | None

@@ -5,6 +5,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Self
 
 from edge_runtime.cameras import Camera, Clock, Frame, SourceEnded
@@ -108,7 +109,9 @@ class Capture:
                         self._found()
                     if (frame := self._camera.grab(GRAB_S)) is not None:
                         pause_s = BACKOFF_S[0]
-                        self._take_in(frame, self._camera)
+                        # What came just now was exposed that much earlier: who asks for a picture wants a later one.
+                        exposed = replace(frame, taken=frame.taken - self._camera.delay_s)
+                        self._take_in(exposed, self._camera)
                 except SourceEnded:
                     break
                 except Exception as error:

@@ -19,8 +19,9 @@ PIXELS = np.zeros((4, 4, 1), np.uint8)
 class Scripted:
     """A camera that gives what it is told to: no real one loses a frame, or its cable, when a test wants it to."""
 
-    def __init__(self, *script: object, live: bool = True) -> None:
-        self.delay_s = 0.0
+    def __init__(self, *script: object, live: bool = True, delay_s: float = 0.0) -> None:
+        self.delay_s = delay_s
+        self.delay_s = delay_s
         self.live = live
         self.closed = 0
         self._script = list(script)
@@ -176,3 +177,9 @@ def test_the_thread_is_seen_to_go_round_while_nothing_comes() -> None:
     with capture_of(Scripted()) as capture:
         before = now()
         wait_until(lambda: capture.seen > before, "the thread goes round")
+
+
+def test_a_frame_of_a_camera_that_shows_things_late_was_taken_earlier() -> None:
+    before = time.monotonic()
+    with capture_of(Scripted(1, delay_s=1000.0)) as capture:
+        assert taken(capture, 1)[0].taken < before - 999
