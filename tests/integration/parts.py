@@ -1,6 +1,7 @@
 """Real parts: a Mosquitto, a subscriber, and the daemon as its own process."""
 
 import json
+import os
 import queue
 import shutil
 import signal
@@ -164,7 +165,8 @@ class Subscriber:
 class Line:
     """A station's folder with its file, pictures and bundle, and the daemon that runs there.
 
-    `access`: further lines of [mqtt]. `trigger`: its table, where the pictures are not the triggers.
+    `access`: further lines of [mqtt]. `trigger`: its table, where the pictures are not the triggers. `camera`: its
+    table, where it is not the folder of pictures. `environment`: of the daemon's process, beside this one's.
     """
 
     folder: Path
@@ -178,6 +180,8 @@ class Line:
     trusted_key: Path | None = None
     access: str = ""
     trigger: str = ""
+    camera: str = ""
+    environment: dict[str, str] = field(default_factory=dict)
     _process: subprocess.Popen[str] | None = None
 
     @property
@@ -197,13 +201,17 @@ class Line:
         path.write_text(
             f'site = "plant-a"\nline = "L3"\nstation = "{self.station}"\nbundle = "{self.bundle}"\n'
             f'data = "state"\n{trust}'
-            f'[camera]\nkind = "folder"\npath = "pictures"\nrate_hz = {self.rate_hz}\n'
-            f"repeat = {str(self.repeat).lower()}\n"
+            f"{self.camera or self._replay}\n"
             f'[region.J4]\nexpected = "{self.expected}"\n'
             f"{self.trigger}\n"
             f'[mqtt]\nhost = "{self.broker}"\nport = {self.port}\n{self.access}'
         )
         return path
+
+    @property
+    def _replay(self) -> str:
+        repeat = str(self.repeat).lower()
+        return f'[camera]\nkind = "folder"\npath = "pictures"\nrate_hz = {self.rate_hz}\nrepeat = {repeat}'
 
     def start(self, *others: Path) -> subprocess.Popen[str]:
         """Write STATION.toml and start `kenpin-edge run` as its own process; the log goes to a file.
@@ -212,7 +220,7 @@ class Line:
         """
         command = [sys.executable, "-m", "edge_runtime", "run", str(self.write()), *map(str, others)]
         with (self.folder / "daemon.log").open("a") as log:
-            self._process = subprocess.Popen(command, stderr=log, text=True)
+            self._process = subprocess.Popen(command, stderr=log, text=True, env=os.environ | self.environment)
         return self._process
 
     @property
