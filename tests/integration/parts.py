@@ -164,7 +164,8 @@ class Subscriber:
 class Line:
     """A station's folder with its file, pictures and bundle, and the daemon that runs there.
 
-    `access`: further lines of [mqtt]. `trigger`: its table, where the pictures are not the triggers.
+    `access`: further lines of [mqtt]. `trigger`: its table, where the pictures are not the triggers. `options`: of
+    the command.
     """
 
     folder: Path
@@ -178,6 +179,7 @@ class Line:
     trusted_key: Path | None = None
     access: str = ""
     trigger: str = ""
+    options: list[str] = field(default_factory=list)
     _process: subprocess.Popen[str] | None = None
 
     @property
@@ -210,7 +212,7 @@ class Line:
 
         `others`: the files of stations that run in the same process.
         """
-        command = [sys.executable, "-m", "edge_runtime", "run", str(self.write()), *map(str, others)]
+        command = [sys.executable, "-m", "edge_runtime", "run", str(self.write()), *map(str, others), *self.options]
         with (self.folder / "daemon.log").open("a") as log:
             self._process = subprocess.Popen(command, stderr=log, text=True)
         return self._process
