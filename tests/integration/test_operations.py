@@ -136,7 +136,6 @@ def test_a_hangup_changes_thresholds_between_two_frames_and_says_so(
 
 def test_triggers_verdicts_and_acknowledgements_are_reconciled(station: Line, broker: Mosquitto) -> None:
     port = free_port()
-    station.repeat = False
     station.rate_hz = 10
     station.trigger = f"[metrics]\nport = {port}\n"
     station.start()
