@@ -47,6 +47,7 @@ def look_at_outbox(data: Path) -> Iterator[Finding]:
 def _waiting(path: Path) -> Iterator[Finding]:
     try:
         with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as db:
+            db.execute("BEGIN")  # all of one moment: a daemon may be writing
             sound = db.execute("PRAGMA quick_check(1)").fetchone()[0]
             count = int(db.execute("SELECT count(*) FROM verdicts").fetchone()[0])
             first = db.execute("SELECT json FROM verdicts ORDER BY seq LIMIT 1").fetchone()
@@ -56,6 +57,11 @@ def _waiting(path: Path) -> Iterator[Finding]:
             "outbox",
             f"{path}: cannot be read ({error})",
             "the next start makes it anew from the ledger; check the disk",
+        )
+        return
+    if sound != "ok":
+        yield fail(
+            "outbox", f"{path}: is damaged ({sound})", "the next start makes it anew from the ledger; check the disk"
         )
         return
     state = State.from_json(kept[0])
@@ -69,11 +75,7 @@ def _waiting(path: Path) -> Iterator[Finding]:
         yield warn("outbox", told, "some were given up for want of room: more disk, or the broker back sooner")
     else:
         yield ok("outbox", told)
-    if sound != "ok":
-        yield fail(
-            "outbox", f"{path}: is damaged ({sound})", "the next start makes it anew from the ledger; check the disk"
-        )
-    elif first is None:
+    if first is None:
         yield ok("outbox", "no verdict waits")
     else:
         since = Verdict.from_json(first[0]).captured_at
