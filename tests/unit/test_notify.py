@@ -231,6 +231,7 @@ class Silent:
     """A camera that is there and gives nothing. `hang`: while it is set, its driver does not come back."""
 
     live = True
+    delay_s = 0.0
 
     def __init__(self) -> None:
         self.hang = threading.Event()
