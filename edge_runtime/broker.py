@@ -133,6 +133,15 @@ class Broker:
         self._client.disconnect(ReasonCode(PacketTypes.DISCONNECT, WITH_WILL) if faulty else None)
         self._client.loop_stop()
 
+    @property
+    def connected(self) -> bool:
+        """Whether there is a connection, now."""
+        return self._connected
+
+    def measure(self, delivered: Callable[[float], None]) -> None:
+        """Tell `delivered` how long after it was sent a verdict was acknowledged. To be said before the connection."""
+        self._publisher.delivered = delivered
+
     def wake(self) -> None:
         """Say that the outbox has a new verdict."""
         self._publisher.wake()

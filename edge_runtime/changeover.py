@@ -8,6 +8,7 @@ import logging
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from itertools import chain, repeat
 
 from edge_runtime.bundle import Bundle, load_bundle
@@ -79,6 +80,7 @@ class Changeover:
         where a mark's template cannot be used.
         """
         self._station, self._store, self._recipe, self._share = station, store, recipe, share
+        self._replacing = threading.Lock()  # held for no longer than a frame takes
         self.framing = Framing(station.region, station.mark, station.gate, station.source)
         self.inspector = self._inspector(bundle)
         self._settled = choice  # what chose the bundle that judges
@@ -138,6 +140,21 @@ class Changeover:
             tell("bundle-switched", bundle=now.model_dump(), was=was.ref.model_dump())
             self.speed_up(tell)
 
+    def adopt(self, station: Station) -> None:
+        """Judge as `station` says from the next frame on: its regions and thresholds. For any thread.
+
+        Raises StationError where the bundle that judges now does not fit it, and PictureError where a mark's template
+        cannot be used; then nothing has changed.
+        """
+        now = self._station
+        same = (station.region, station.mark, station.gate) == (now.region, now.mark, now.gate)
+        # One that stays remembers the last frames.
+        framing = self.framing if same else Framing(station.region, station.mark, station.gate, station.source)
+        with self._replacing:
+            station.check_against(self.inspector.bundle.info)
+            self._station, self.framing = station, framing
+            self.inspector = self._as_stated(self.inspector)
+
     def speed_up(self, tell: Tell) -> None:
         """Go on with the engine that the bundle's tune file chose, once it has proven itself; if it does not, say why.
 
@@ -153,7 +170,8 @@ class Changeover:
             tell("engine-refused", engine=about(slow.engine), why=why)
             return
         if fast is not slow and not self._stop.is_set():
-            self.inspector = following
+            with self._replacing:
+                self.inspector = self._as_stated(following)
             log.info("%s runs its bundle with %s from now on", self._station.station, fast.engine.setting)
             tell("engine-switched", engine=about(fast.engine), was=about(slow.engine))
 
@@ -164,8 +182,12 @@ class Changeover:
         following, was = self._inspector(bundle), self.inspector.bundle
         if self._stop.is_set():
             return None
-        with self._recipe.changing_to(f"{bundle.info.name}-{bundle.info.version}", bundle.info.labels):
-            self.inspector = following
+        with (
+            self._replacing,
+            self._recipe.changing_to(f"{bundle.info.name}-{bundle.info.version}", bundle.info.labels),
+        ):
+            self._station.check_against(bundle.info)  # once more: it may have been read again meanwhile
+            self.inspector = self._as_stated(following)
         self._settled = choice
         return was
 
@@ -191,6 +213,11 @@ class Changeover:
         at = self._station
         limits = at.limits(bundle.info.thresholds)
         return Inspector(self._share(bundle), self.framing, limits, at.site, at.line, at.station)
+
+    def _as_stated(self, inspector: Inspector) -> Inspector:
+        """`inspector`, with what the station file says now."""
+        at = self._station
+        return replace(inspector, framing=self.framing, limits=at.limits(inspector.bundle.info.thresholds))
 
     def _work(self, tell: Tell) -> None:
         for step in chain([self.speed_up], repeat(self.look)):

@@ -4,15 +4,16 @@ Each command is imported when it is asked for: the time from a cold start to the
 """
 
 import argparse
+import faulthandler
 import logging
 import os
 import re
-import sys
 import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edge_runtime import logs
 from edge_runtime.console import Parser, guarded, version
 
 if TYPE_CHECKING:
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 EXAMPLES = """examples:
   kenpin-edge run station.toml
       inspect as station.toml says (docs/station.md), until the replay ends or SIGTERM comes
+  kenpin-edge check station.toml
+      before the shift: are camera, bundle, broker, disk and clock as they must be?
   kenpin-edge bundle install station.toml part-8.onnx && kenpin-edge bundle use station.toml part 8
       change a running station to another bundle, without losing a frame (docs/bundles.md)
   kenpin-edge score part.onnx good.png bad.png --label A12
@@ -39,16 +42,20 @@ EXAMPLES = """examples:
   kenpin-edge audit station.toml
       prove that no verdict was altered, removed or inserted (docs/ledger.md)
 
-exit status: 0 done (whatever the verdicts), 1 audit found something, 2 a mistake or a fault that one line on stderr
-explains, 130 interrupted
+exit status: 0 done (whatever the verdicts), 1 audit or check found something, 2 a mistake or a fault that one line on
+stderr explains, 130 interrupted; of run instead of 2: 75 where a new start may help (disk, broker), 78 where a person
+must mend something first
 """
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command and return its exit status; `argv` without the program's name, None for the process' own."""
     arguments = _parser().parse_args(argv)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
-    status = guarded("kenpin-edge", "edge", lambda: _command(arguments))
+    service = arguments.command == "run"
+    logs.begin(arguments.log if service else "human", os.environ)
+    if service:
+        faulthandler.enable(2)  # to stderr: where each thread is, when a watchdog ends us
+    status = guarded("kenpin-edge", "edge", lambda: _command(arguments), say=logs.say, service=service)
     if any(thread.name == "changeover" for thread in threading.enumerate()):
         # Told to stop while a new bundle proves itself. Python would end that thread inside the engine, which aborts.
         logging.shutdown()
@@ -58,10 +65,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _command(arguments: argparse.Namespace) -> int:
     match arguments.command:
-        case "run":
-            from edge_runtime.daemon import run
-
-            run(arguments.stations)
+        case "run" | "check":
+            return _station(arguments)
         case "score":
             from edge_runtime.score import score
 
@@ -88,6 +93,18 @@ def _command(arguments: argparse.Namespace) -> int:
 
             wanted = arguments
             return run_audit(Question(wanted.paths, wanted.first, wanted.last, wanted.head, as_json=wanted.json))
+    return 0
+
+
+def _station(arguments: argparse.Namespace) -> int:
+    if arguments.command == "check":
+        from edge_runtime.checks import check
+
+        return check(arguments.station, as_json=arguments.json)
+    from edge_runtime.daemon import run
+    from edge_runtime.notify import ServiceManager
+
+    run(arguments.stations, ServiceManager.of(os.environ, os.getpid()))
     return 0
 
 
@@ -158,8 +175,9 @@ def _parser() -> argparse.ArgumentParser:
         "run",
         help="inspect what a station's camera sees",
         description="Inspect what a station's camera sees: each frame gives one verdict, kept on disk before it is "
-        "sent. Ends with the replay, or cleanly on SIGTERM or Ctrl-C. The broker may be away: verdicts wait on disk.",
-        epilog="example: kenpin-edge run station.toml",
+        "sent. Ends with the replay, or cleanly on SIGTERM or Ctrl-C. The broker may be away: verdicts wait on disk. "
+        "SIGHUP reads the station file again (docs/operations.md).",
+        epilog="example: kenpin-edge run station.toml; exit status: 0 ended, 75 try again, 78 mend something first",
     )
     run.add_argument(
         "stations",
@@ -168,6 +186,19 @@ def _parser() -> argparse.ArgumentParser:
         metavar="STATION.toml",
         help="the station file, see docs/station.md; of several cameras on one PC, one file each",
     )
+    run.add_argument(
+        "--log", choices=("human", "json"), default="human", help="log lines, or a JSON object a line (default: human)"
+    )
+
+    check = commands.add_parser(
+        "check",
+        help="tell before the shift whether all is as it must be",
+        description="Look at station file, bundle, camera, broker, disk, clock and outbox: a line each, with what to "
+        "do where something is wrong. A daemon that runs is not disturbed; its camera is then not opened.",
+        epilog="example: sudo -u kenpin kenpin-edge check station.toml; exit status: 0 nothing fails, 1 something does",
+    )
+    check.add_argument("station", type=Path, metavar="STATION.toml", help="the station file, see docs/station.md")
+    check.add_argument("--json", action="store_true", help="print one JSON object a line")
 
     _add_bundle(commands)
     _add_cameras(commands)

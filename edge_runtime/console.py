@@ -9,7 +9,7 @@ from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as installed
 from typing import Any, NoReturn
 
-from edge_runtime.errors import KenpinError, UsageError
+from edge_runtime.errors import MEND_FIRST, TRY_AGAIN, KenpinError, UsageError
 
 INTERRUPTED = 130
 """What a shell expects of a command ended by Ctrl-C."""
@@ -55,31 +55,39 @@ def version() -> str:
         return "kenpin, from a checkout that is not installed"
 
 
-def guarded(command: str, extra: str, work: Callable[[], int]) -> int:
+def to_stderr(line: str) -> None:
+    """Say `line` to whoever sits there."""
+    print(line, file=sys.stderr)
+
+
+def guarded(
+    command: str, extra: str, work: Callable[[], int], *, say: Callable[[str], None] = to_stderr, service: bool = False
+) -> int:
     """Run `work` and return its exit status, or that of the KenpinError it raised, after one line a mistake.
 
-    `extra`: which of kenpin's extras holds what `work` imports.
+    `extra`: which of kenpin's extras holds what `work` imports. `service`: it is a daemon, whose status tells a service
+    manager whether to start it again (75) or not (78).
     """
     try:
         status = work()
         sys.stdout.flush()
     except KenpinError as error:
         for line in str(error).splitlines():
-            print(f"{command}: {line}", file=sys.stderr)
-        return error.exit_status
+            say(f"{command}: {line}")
+        return error.service_status if service else error.exit_status
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] in OURS:
             raise  # a bug, and no package to install
-        print(f"{command}: needs {error.name}; install it with: pip install 'kenpin[{extra}]'", file=sys.stderr)
-        return UsageError.exit_status
+        say(f"{command}: needs {error.name}; install it with: pip install 'kenpin[{extra}]'")
+        return MEND_FIRST if service else UsageError.exit_status
     except BrokenPipeError:
         # The reader (head, less) has gone; point stdout elsewhere, or Python complains once more while it ends.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except OSError as error:  # the disk is full, a folder is closed to us: what names the thing is in the error
-        print(f"{command}: {error.filename or 'output'}: {error.strerror or error}", file=sys.stderr)
-        return KenpinError.exit_status
+        say(f"{command}: {error.filename or 'output'}: {error.strerror or error}")
+        return TRY_AGAIN if service else KenpinError.exit_status
     except KeyboardInterrupt:
-        print(f"{command}: interrupted", file=sys.stderr)
+        say(f"{command}: interrupted")
         return INTERRUPTED
     return status

@@ -10,6 +10,9 @@ from types import FrameType
 from edge_runtime.bundle import Bundle
 from edge_runtime.errors import BrokerError, KenpinError, StationError
 from edge_runtime.life import inspect
+from edge_runtime.logs import of_station
+from edge_runtime.notify import ServiceManager
+from edge_runtime.service import Service
 from edge_runtime.sharing import Pool
 from edge_runtime.station import Station
 
@@ -19,8 +22,10 @@ AGAIN_S = 10.0
 """After how long a station that failed is tried again beside others that inspect."""
 
 
-def run(paths: Sequence[Path]) -> None:
+def run(paths: Sequence[Path], manager: ServiceManager) -> None:
     """Inspect as the station files `paths` say, until their sources end or SIGTERM or SIGINT comes.
+
+    SIGHUP reads them again. `manager`: who is told that we are ready and alive.
 
     Several stations share the engine of a bundle that they have in common. What fails one of them fails no other: it is
     said, and tried again until it is mended. A single one raises what `inspect` raises, and a service manager starts it
@@ -30,31 +35,42 @@ def run(paths: Sequence[Path]) -> None:
     """
     stations = [Station.read(path) for path in paths]
     _check_different(paths, stations)
-    stop = _stop_on_signals()
-    if len(stations) == 1:
-        inspect(stations[0], stop, lambda bundle: bundle)
-        return
-    pool = Pool()
-    undelivered: list[BrokerError] = []
-    threads = [
-        threading.Thread(target=_keep_inspecting, args=(station, stop, pool.share, undelivered), name=station.station)
-        for station in stations
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    stop, hup = _stop_on_signals(), _on_hup()
+    with Service(manager, len(stations), stop, hup) as service:
+        if len(stations) == 1:
+            of_station(f"{stations[0].site}/{stations[0].line}/{stations[0].station}")
+            inspect(paths[0], stations[0], stop, lambda bundle: bundle, service)
+            return
+        pool = Pool()
+        undelivered: list[BrokerError] = []
+        threads = [
+            threading.Thread(
+                target=_keep_inspecting,
+                args=(path, station, stop, pool.share, service, undelivered),
+                name=station.station,
+            )
+            for path, station in zip(paths, stations, strict=True)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
     if undelivered:
         raise undelivered[0]
 
 
 def _keep_inspecting(
-    station: Station, stop: threading.Event, share: Callable[[Bundle], Bundle], undelivered: list[BrokerError]
+    path: Path,
+    station: Station,
+    stop: threading.Event,
+    share: Callable[[Bundle], Bundle],
+    service: Service,
+    undelivered: list[BrokerError],
 ) -> None:
     said = ""
     while True:
         try:
-            inspect(station, stop, share)
+            inspect(path, station, stop, share, service)
         except BrokerError as error:  # at the end of a replay, which is not played again for that
             log.error("%s: %s", station.station, error)  # noqa: TRY400  # a person's line, no traceback
             undelivered.append(error)
@@ -68,6 +84,7 @@ def _keep_inspecting(
             log.exception("%s: failed; trying again in %.0f s", station.station, AGAIN_S)
         else:
             return
+        service.knows(station.station)
         if stop.wait(AGAIN_S):
             return
 
@@ -87,6 +104,13 @@ def _check_different(paths: Sequence[Path], stations: Sequence[Station]) -> None
             mistakes.append(f"{path}: has the data folder of {first}; give it one of its own")
     if mistakes:
         raise StationError(mistakes)
+
+
+def _on_hup() -> threading.Event:
+    """An event that SIGHUP sets."""
+    hup = threading.Event()
+    signal.signal(signal.SIGHUP, lambda _number, _frame: hup.set())
+    return hup
 
 
 def _stop_on_signals() -> threading.Event:

@@ -25,11 +25,19 @@ line on stderr and the exit status they carry.
 
 from pathlib import Path
 
+TRY_AGAIN, MEND_FIRST = 75, 78
+"""What a daemon's end tells its service manager, as in sysexits.h: a new start may help (EX_TEMPFAIL), or a person must
+mend something first (EX_CONFIG)."""
+
 
 class KenpinError(Exception):
-    """A mistake or a fault that a person can act on. `exit_status` is what the command ends with."""
+    """A mistake or a fault that a person can act on.
+
+    `exit_status` is what a command ends with that a person has typed, `service_status` what a daemon does.
+    """
 
     exit_status = 2
+    service_status = MEND_FIRST
 
 
 class UsageError(KenpinError):
@@ -75,6 +83,8 @@ class BundleError(_FileError):
 class EngineError(KenpinError):
     """An engine that cannot run a bundle here, or runs it wrongly. `engine`: which, with its setting."""
 
+    service_status = TRY_AGAIN
+
     def __init__(self, engine: str, why: str) -> None:
         super().__init__(f"{engine}: {why}")
         self.engine, self.why = engine, why
@@ -111,6 +121,8 @@ class CameraError(_FileError):
 class CameraLost(CameraError):  # noqa: N818  # what happened, as people say it
     """A camera that does not answer, or not any more: unplugged, without power, or its network is cut."""
 
+    service_status = TRY_AGAIN
+
 
 class TriggerError(KenpinError):
     """An inspection that cannot be asked for, here or now."""
@@ -123,9 +135,13 @@ class RecipeError(KenpinError):
 class OutboxError(_FileError):
     """Verdicts cannot be kept on disk, so no verdict may be given."""
 
+    service_status = TRY_AGAIN
+
 
 class BrokerError(KenpinError):
     """The MQTT broker cannot be reached or refuses."""
+
+    service_status = TRY_AGAIN
 
     def __init__(self, host: str, port: int, why: str) -> None:
         super().__init__(f"broker {host}:{port}: {why}")

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
+from pathlib import Path
 
 from edge_runtime.broker import Broker
 from edge_runtime.bundle import Bundle
@@ -14,16 +15,19 @@ from edge_runtime.cameras.capture import Capture
 from edge_runtime.changeover import Changeover, first_bundle
 from edge_runtime.commands import set_label
 from edge_runtime.committer import Committer
-from edge_runtime.engine import about
+from edge_runtime.metrics import Meters, NoMeters
 from edge_runtime.outbox import Outbox
 from edge_runtime.pulse import Pulse
 from edge_runtime.recipe import Recipe
 from edge_runtime.requests import Requests
+from edge_runtime.reread import Reread
+from edge_runtime.service import Service, Ward
 from edge_runtime.station import Station
 from edge_runtime.store import Choice, Store
 from edge_runtime.triggers import Shot, Triggers
 from edge_runtime.triggers.config import CameraTrigger, PresenceTrigger
 from edge_runtime.verdict import Verdict
+from edge_runtime.vitals import Vitals
 
 log = logging.getLogger(__name__)
 
@@ -31,12 +35,14 @@ PATIENCE_S = 10.0
 """At the end of a replay: how long no verdict may be delivered before we say so and leave them in the outbox."""
 HASTE_S = 2.0
 """The same when we were told to stop: service managers kill after a while."""
-BEAT_S = 0.5
-"""How often it is looked whether the state has changed."""
 
 
-def inspect(station: Station, stop: threading.Event, share: Callable[[Bundle], Bundle]) -> None:
-    """Inspect as `station` says, until its source ends or `stop` is set. `share`: the bundle on the engine to be used.
+def inspect(
+    path: Path, station: Station, stop: threading.Event, share: Callable[[Bundle], Bundle], service: Service
+) -> None:
+    """Inspect as `station` says, until its source ends or `stop` is set.
+
+    `path`: its file, which may be read again. `share`: the bundle on the engine to be used. `service`: looks after it.
 
     Raises StoreError, BundleError, KeyFileError, PictureError (of a mark), CameraError, RecipeError or OutboxError
     where it cannot start or go on, and BrokerError where a replay has ended and verdicts could not be delivered; they
@@ -45,13 +51,14 @@ def inspect(station: Station, stop: threading.Event, share: Callable[[Bundle], B
     with ExitStack() as stack:
         life = Life(station, stop, share, stack)
         stack.enter_context(life.capture)
+        life.meters = stack.enter_context(_metered(life))
+        life.broker.measure(life.meters.delivered)
         stack.enter_context(life.broker)
         stack.enter_context(life.changeover.watching(life.broker.tell))
-        stack.enter_context(_saying(life.broker, life.pulse))
         try:
-            with Committer(life.outbox) as committer:
+            with life.committer, service.looking_after(life.ward(path)):
                 for shot in life.triggers:
-                    life.judge(shot, committer)
+                    life.judge(shot)
         finally:  # also where the outbox is full: what it holds must go out
             if stop.is_set():
                 waiting = life.broker.drain(HASTE_S, within_s=HASTE_S)
@@ -74,9 +81,11 @@ class Life:
         store = Store(station.data, station.trusted_keys)
         bundle, choice = first_bundle(station, store)
         self.outbox = stack.enter_context(Outbox(station.data, on_shed=self._shed))
+        self.committer = Committer(self.outbox)
+        self.meters: Meters = NoMeters()
         self.recipe = Recipe(station.data, station.expected(), bundle.info.labels)
         self.changeover = Changeover(station, store, self.recipe, bundle, choice, share)
-        self.broker = Broker(station, self.outbox, self._facts)
+        self.broker = Broker(station, self.outbox, lambda: self.vitals.facts())  # noqa: PLW0108  # made of the broker, below
         wake = threading.Event()
         each = isinstance(station.trigger, CameraTrigger)
         self.capture = Capture(partial(open_camera, station.camera), wake, self.broker.tell, each=each)
@@ -84,20 +93,37 @@ class Life:
         self.triggers = Triggers(station.trigger, self.capture, wake, stop, self._looked)
         self.requests = Requests(self.triggers.ask, self.outbox.answered)
         self.broker.obey({"inspect": self.requests.inspect, "set-label": set_label(self.recipe)})
+        self.vitals = Vitals(
+            self.capture,
+            self.triggers,
+            self.pulse,
+            self.changeover,
+            self.recipe,
+            self.committer,
+            self.outbox,
+            self.broker,
+        )
         _say_what_begins(station, bundle, choice, self.recipe)
 
-    def judge(self, shot: Shot, committer: Committer) -> None:
+    def ward(self, path: Path) -> Ward:
+        """What the process' service looks after. `path`: the station file."""
+        reread = Reread(path, self.station, self.changeover, self.broker.tell)
+        vitals = self.vitals
+        return Ward(self.station.station, vitals.hung, self.pulse.state, vitals.line, self.broker.say, reread)
+
+    def judge(self, shot: Shot) -> None:
         """Give a shot its verdict. Raises OutboxError where verdicts cannot be kept."""
         inspector = self.changeover.inspector  # before the labels: see there
         labels = self.recipe.labels_at(shot.frame.taken)
         inspection = inspector.inspect(shot.frame, labels, shot.trigger, shot.asked_by)
-        committer.keep(inspection.verdict, partial(self._kept, shot), request=shot.key)
+        self.committer.keep(inspection.verdict, partial(self._kept, shot, time.perf_counter()), request=shot.key)
         if shot.frame.pixels is not None:
             self.pulse.beat()
 
-    def _kept(self, shot: Shot, verdict: Verdict) -> None:
-        """It is on the disk: it may be published, and who asked may know."""
+    def _kept(self, shot: Shot, decided: float, verdict: Verdict) -> None:
+        """It is on the disk: it may be published, and who asked may know. `decided`: when it was (`perf_counter`)."""
         self.broker.wake()
+        self.meters.judged(verdict, time.perf_counter() - decided)
         if shot.key is not None:
             self.requests.answer(shot.key, verdict.to_json())
 
@@ -110,16 +136,6 @@ class Life:
     def _shed(self, count: int, first: int, last: int) -> None:
         """Verdicts were given up undelivered, for want of room."""
         self.broker.tell("verdicts-shed", count=count, first=first, last=last)
-
-    def _facts(self) -> dict[str, object]:
-        """What the status says."""
-        judges = self.changeover.inspector.bundle
-        return {
-            "state": self.pulse.state(),
-            "bundle": judges.ref.model_dump(),
-            "engine": about(judges.engine),
-            "recipe": dict(self.recipe.labels()),
-        }
 
 
 def _say_what_begins(station: Station, bundle: Bundle, choice: Choice | None, recipe: Recipe) -> None:
@@ -134,21 +150,12 @@ def _say_what_begins(station: Station, bundle: Bundle, choice: Choice | None, re
 
 
 @contextmanager
-def _saying(broker: Broker, pulse: Pulse) -> Iterator[None]:
-    """Within this, a state that has changed is published within a second."""
-    over = threading.Event()
+def _metered(life: Life) -> Iterator[Meters]:
+    """Within this, figures are served where the station file asks for them."""
+    if life.station.metrics is None:
+        yield NoMeters()
+        return
+    from edge_runtime.metrics.server import serving  # what it needs takes 50 ms to load
 
-    def work() -> None:
-        said = pulse.state()
-        while not over.wait(BEAT_S):
-            if (now := pulse.state()) is not said:
-                said = now
-                broker.say()
-
-    thread = threading.Thread(target=work, name="pulse", daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        over.set()
-        thread.join()
+    with serving(life.station.metrics, life.vitals.readings, life.vitals.hung, life.broker.tell) as meters:
+        yield meters

@@ -39,6 +39,7 @@ Publish = Callable[[bytes], int]
 class _Sent:
     seq: int
     message: int
+    at: float
     acknowledged: bool = False
 
 
@@ -69,6 +70,8 @@ class Publisher:
         self._window = 0  # 0: not connected
         self._progress = threading.Condition()
         self._delivered = 0
+        self.delivered: Callable[[float], None] = lambda _seconds: None
+        """Told how long after it was sent a verdict was acknowledged."""
         # What follows is the thread's own.
         self._seen = 0
         self._sent: deque[_Sent] = deque()
@@ -179,6 +182,7 @@ class Publisher:
                 self._go_back()
                 return
             sent.acknowledged = True
+            self.delivered(self._clock() - sent.at)
 
     def _go_back(self) -> None:
         """After a pause, send again from the first verdict that is not done: twice is allowed, out of order is not."""
@@ -219,6 +223,6 @@ class Publisher:
             if self._window == 0 or self._connection != self._seen:
                 return False
             message = self._publish(row.json)
-        self._sent.append(_Sent(row.seq, message))
+        self._sent.append(_Sent(row.seq, message, self._clock()))
         self._last = row.seq
         return True

@@ -7,6 +7,11 @@ from edge_runtime.cameras.capture import Capture
 
 FRESH_S = 10.0
 """How long after a picture was judged a station still inspects: longer than most lines pause between two parts."""
+JUDGING_S = 15.0
+"""How long one shot may keep the thread that judges: a hundred times what a slow bundle needs for all of its regions,
+with a disk that has to catch its breath."""
+GRABBING_S = 60.0
+"""How long one call of a camera's driver may take: opening one over the network takes until its own timeout."""
 
 
 class State(StrEnum):
@@ -34,3 +39,19 @@ class Pulse:
             return State.BLIND
         judged = self._judged
         return State.INSPECTING if judged is not None and self._clock() - judged < FRESH_S else State.IDLE
+
+    def hung(self, went_round: float) -> str | None:
+        """What does not go on, in words; None where all does, also where there is nothing to judge.
+
+        `went_round`: when the thread that judges last did.
+
+        The thread that judges goes round also while nothing comes, and the camera's also while the camera is lost. So
+        a line that stands still, a camera that is tried again and a broker that is away are no hang; one picture, one
+        commit or one call of a driver that does not end is.
+        """
+        now = self._clock()
+        if (since := now - went_round) > JUDGING_S:
+            return f"the thread that judges has been at one picture for {since:.0f} s"
+        if not self._capture.over and (since := now - self._capture.seen) > GRABBING_S:
+            return f"the camera's driver has been in one call for {since:.0f} s"
+        return None

@@ -24,6 +24,7 @@ from edge_runtime.cameras.config import CameraConfig
 from edge_runtime.errors import StationError
 from edge_runtime.gate import GateLimits, Source
 from edge_runtime.marks import Mark
+from edge_runtime.metrics.config import MetricsConfig
 from edge_runtime.mistakes import explain
 from edge_runtime.regions import Region
 from edge_runtime.table import LocalPath, Table
@@ -175,6 +176,8 @@ class Station(Table):
     gate: GateLimits = Field(default=GateLimits(), description="a table with limits of a frame's quality")
     mqtt: Mqtt = Field(description='a table with host = "..."')
     thresholds: StationThresholds = Field(default=StationThresholds(), description="a table with defect and mismatch")
+
+    metrics: MetricsConfig | None = Field(default=None, description="a table with port = 9464")
 
     _file: TomlFile = PrivateAttr()
 

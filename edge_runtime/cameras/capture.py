@@ -84,6 +84,11 @@ class Capture:
             raise self._fault
         return True
 
+    @property
+    def over(self) -> bool:
+        """Whether nothing is grabbed any more, because a replay has ended or something failed for good."""
+        return self._ended
+
     def take(self) -> Frame | None:
         """The frame that waits longest; None where none does."""
         try:

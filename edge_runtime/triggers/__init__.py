@@ -50,7 +50,8 @@ class Triggers:
     """The shots of a station, one after the other, until it is to stop or a replay is over. For one thread.
 
     `wake` is set by who has something for it: the capture, and `ask`. `looked` is called with each frame of a
-    free-running camera, also those that are never judged. `count`: how many triggers there were.
+    free-running camera, also those that are never judged. `count`: how many triggers there were. `seen`:
+    when the thread last went round, which it does every TICK_S at least while it is in no shot.
     """
 
     def __init__(
@@ -71,6 +72,7 @@ class Triggers:
         self._trouble: str | None = None
         self._due = clock()
         self.count = 0
+        self.seen = clock()
 
     def ask(self, key: str, asked_by: str | None) -> None:
         """Have a picture that is taken from now on judged for a request. For any thread.
@@ -92,6 +94,7 @@ class Triggers:
 
     def _shots(self) -> Iterator[Shot]:
         while not self._stop.is_set():
+            self.seen = self._clock()
             self._wake.clear()
             shot = self._next()
             if shot is not None:
@@ -102,6 +105,7 @@ class Triggers:
                 self._wake.wait(self._pause_s())
         # Who has asked is answered, and what is in view is judged, also by a station that stops.
         while self._asked:
+            self.seen = self._clock()
             yield self._without_picture(self._asked.popleft(), "the station was told to stop")
         for frame in self._presence.rest() if self._presence is not None else []:
             yield Shot(frame, "presence")
@@ -117,6 +121,7 @@ class Triggers:
             if self._presence is None:
                 self._look_at(frame)
                 continue
+            self.seen = self._clock()
             part = self._presence.see(frame)
             if part is not None:
                 return Shot(part, "presence")

@@ -166,7 +166,8 @@ class Line:
     """A station's folder with its file, pictures and bundle, and the daemon that runs there.
 
     `access`: further lines of [mqtt]. `trigger`: its table, where the pictures are not the triggers. `camera`: its
-    table, where it is not the folder of pictures. `environment`: of the daemon's process, beside this one's.
+    table, where it is not the folder of pictures. `options`: of the command. `environment`: of the daemon's process,
+    beside this one's.
     """
 
     folder: Path
@@ -182,6 +183,7 @@ class Line:
     trigger: str = ""
     camera: str = ""
     environment: dict[str, str] = field(default_factory=dict)
+    options: list[str] = field(default_factory=list)
     _process: subprocess.Popen[str] | None = None
 
     @property
@@ -218,7 +220,7 @@ class Line:
 
         `others`: the files of stations that run in the same process.
         """
-        command = [sys.executable, "-m", "edge_runtime", "run", str(self.write()), *map(str, others)]
+        command = [sys.executable, "-m", "edge_runtime", "run", str(self.write()), *map(str, others), *self.options]
         with (self.folder / "daemon.log").open("a") as log:
             self._process = subprocess.Popen(command, stderr=log, text=True, env=os.environ | self.environment)
         return self._process

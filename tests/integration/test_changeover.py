@@ -15,7 +15,7 @@ from edge_runtime.store import Store
 from edge_runtime.verdict import Verdict
 from tests.integration.parts import Line, Mosquitto, Subscriber, wait_until
 
-DONE, MISTAKE = 0, 2
+DONE, MISTAKE, MEND_FIRST = 0, 2, 78
 SWITCHES = 6
 FAR_FROM_FULL_LOAD_HZ = 100.0
 
@@ -162,7 +162,7 @@ def test_a_choice_survives_a_restart_and_a_damaged_one_stops_the_line_in_one_lin
     running.stop()
     damage(running, "2")
     seen = len(subscriber.verdicts())
-    assert running.start().wait(60) == MISTAKE
+    assert running.start().wait(60) == MEND_FIRST
     (told,) = [text for text in running.log().splitlines() if text.startswith("kenpin-edge: ")]
     assert told.endswith("no other takes its place: install it again, or kenpin-edge bundle rollback")
     assert len(subscriber.verdicts()) == seen, "nothing was inspected with another bundle"

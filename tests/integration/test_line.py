@@ -17,7 +17,7 @@ from export.signing import keygen, read_private, sign
 from tests.integration.parts import Line, Message, Mosquitto, Subscriber, wait_until
 
 SET_LABEL = "kenpin/plant-a/L3/cam-2/cmd/set-label"
-DONE, MISTAKE = 0, 2
+DONE, TRY_AGAIN, MEND_FIRST = 0, 75, 78
 
 
 def without_repeats(messages: list[Message]) -> list[bytes]:
@@ -212,7 +212,7 @@ def test_a_replay_whose_broker_never_came_says_so_in_one_line_and_the_next_run_d
 ) -> None:
     broker.stop()
     line.draw(3)
-    assert line.start().wait(60) == MISTAKE
+    assert line.start().wait(60) == TRY_AGAIN
     (told,) = [text for text in line.log().splitlines() if text.startswith("kenpin-edge: ")]
     assert told.startswith(f"kenpin-edge: broker 127.0.0.1:{line.port}: cannot be reached; 3 wait in ")
     assert told.endswith("then run again and they are sent")
@@ -230,7 +230,7 @@ def test_a_verdict_that_the_broker_refuses_is_not_taken_for_delivered(line: Line
     broker.acl = "topic read #\ntopic write kenpin/+/+/+/status\n"
     broker.start()
     line.draw(3)
-    assert line.start().wait(60) == MISTAKE
+    assert line.start().wait(60) == TRY_AGAIN
     assert "the broker refused verdict 1 (Not authorized)" in line.log()
     assert "took no verdicts; 3 wait in" in line.log()
     assert waiting_in(line) == 3
@@ -256,7 +256,7 @@ def test_a_second_daemon_on_the_same_folder_is_refused_and_the_first_goes_on(
     first = line.start()
     wait_until(subscriber.verdicts, "verdicts arrive")
     second = line.start()
-    assert second.wait(60) == MISTAKE
+    assert second.wait(60) == TRY_AGAIN
     assert f"is in use by another kenpin-edge (process {first.pid})" in line.log()
     assert first.poll() is None
     first.terminate()
@@ -269,7 +269,7 @@ def test_a_port_where_no_broker_answers_stops_neither_inspection_nor_the_end(lin
         mute.listen()
         line.port = mute.getsockname()[1]
         line.draw(2)
-        assert line.start().wait(60) == MISTAKE
+        assert line.start().wait(60) == TRY_AGAIN
     assert waiting_in(line) == 2
     assert "2 wait in" in line.log()
 
@@ -287,7 +287,7 @@ def test_a_station_that_trusts_a_key_inspects_with_what_it_signed_and_with_nothi
     line.draw(1)
     key, line.trusted_key, _ = keygen(line.folder / "plant")
     line.bundle = Path(shutil.copy(line.bundle, line.folder / "part.onnx"))
-    assert line.start().wait(60) == MISTAKE
+    assert line.start().wait(60) == MEND_FIRST
     (told,) = line.log().splitlines()
     assert told.startswith(f"kenpin-edge: {line.bundle}: is not signed: part.onnx.sig is missing beside it; ")
     assert subscriber.messages == []
@@ -298,7 +298,7 @@ def test_a_station_that_trusts_a_key_inspects_with_what_it_signed_and_with_nothi
     wait_until(subscriber.verdicts, "a verdict arrives")
 
     line.bundle.write_bytes(line.bundle.read_bytes() + b"\0")
-    assert line.start().wait(60) == MISTAKE
+    assert line.start().wait(60) == MEND_FIRST
     assert "is not the file that the key" in line.log().splitlines()[-1]
     assert len(subscriber.verdicts()) == 1
 

@@ -7,7 +7,7 @@ import pytest
 
 from edge_runtime.verdict import Verdict
 from tests.integration.parts import Line, Mosquitto, Subscriber, wait_until
-from tests.integration.test_line import DONE, MISTAKE, assert_chained
+from tests.integration.test_line import DONE, MEND_FIRST, assert_chained
 
 
 @pytest.fixture
@@ -69,5 +69,5 @@ def test_two_files_of_the_same_station_are_refused(lines: list[Line]) -> None:
     lines[1].station = lines[0].station
     lines[0].draw(1)
     lines[1].draw(1)
-    assert lines[0].start(lines[1].write()).wait(60) == MISTAKE
+    assert lines[0].start(lines[1].write()).wait(60) == MEND_FIRST
     assert "has the site, line and station of" in lines[0].log()

@@ -91,7 +91,7 @@ def station(folder: Path, bundle: Path, pictures: str = "pictures", expected: st
 def test_run_tells_every_mistake_in_the_station_file_on_a_line_of_its_own(tmp_path: Path, capsys: Captured) -> None:
     path = station(tmp_path, tmp_path / "part.onnx")
     path.write_text(path.read_text().replace("path =", "paths =").replace("host", "hots"))
-    assert main(["run", str(path)]) == 2
+    assert main(["run", str(path)]) == 78
     out, err = capsys.readouterr()
     assert out == ""
     assert len(err.splitlines()) == 4
@@ -101,13 +101,13 @@ def test_run_tells_every_mistake_in_the_station_file_on_a_line_of_its_own(tmp_pa
 def test_run_refuses_an_unknown_label_before_it_makes_anything(
     tmp_path: Path, readable_bundle: Bundle, capsys: Captured
 ) -> None:
-    assert main(["run", str(station(tmp_path, readable_bundle.path, expected="A13"))]) == 2
+    assert main(["run", str(station(tmp_path, readable_bundle.path, expected="A13"))]) == 78
     assert "not a label of readable-1 (A12, B7, C3)" in refused(capsys)
     assert not (tmp_path / "state").exists()
 
 
 def test_run_refuses_a_missing_folder_of_pictures(tmp_path: Path, readable_bundle: Bundle, capsys: Captured) -> None:
-    assert main(["run", str(station(tmp_path, readable_bundle.path, pictures="nowhere"))]) == 2
+    assert main(["run", str(station(tmp_path, readable_bundle.path, pictures="nowhere"))]) == 78
     assert "nowhere: cannot be read as a folder of pictures" in refused(capsys)
 
 
@@ -172,7 +172,7 @@ def prove():
         load_bundle(Path(sys.argv[1]))
         proven.set()
 
-def run(_station):
+def run(_station, _manager):
     threading.Thread(target=prove, name="changeover", daemon=True).start()
     assert proven.wait(60)
 

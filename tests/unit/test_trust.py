@@ -184,13 +184,13 @@ def said(captured: Captured) -> str:
 def test_a_daemon_refuses_an_unsigned_bundle_before_it_makes_anything(
     unsigned: Path, plant: Pair, capsys: Captured
 ) -> None:
-    assert main(["run", str(station(unsigned, plant.pub))]) == 2
+    assert main(["run", str(station(unsigned, plant.pub))]) == 78
     assert said(capsys).startswith(f"kenpin-edge: {unsigned}: is not signed: ")
     assert not (unsigned.parent / "state").exists()
 
 
 def test_a_daemon_takes_a_signed_bundle(signed: Path, plant: Pair, capsys: Captured) -> None:
-    assert main(["run", str(station(signed, plant.pub))]) == 2
+    assert main(["run", str(station(signed, plant.pub))]) == 78
     assert "nowhere: cannot be read as a folder of pictures" in said(capsys)  # the next thing it looks at
 
 
@@ -199,7 +199,7 @@ def test_a_daemon_does_not_start_with_a_key_it_cannot_use(
     signed: Path, plant: Pair, odd_keys: Path, capsys: Captured, name: str
 ) -> None:
     key = plant.key if name == "plant.key" else odd_keys / name
-    assert main(["run", str(station(signed, plant.pub, key))]) == 2
+    assert main(["run", str(station(signed, plant.pub, key))]) == 78
     assert said(capsys).startswith(f"kenpin-edge: {key}: ")
 
 

@@ -1,0 +1,158 @@
+"""The thread that looks after the stations of a process: it feeds the watchdog, tells how it goes, and hears SIGHUP."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Self
+
+from edge_runtime.cameras import Clock
+from edge_runtime.notify import ServiceManager
+
+log = logging.getLogger(__name__)
+
+BEAT_S = 0.5
+"""How often it is looked whether a state has changed, or a signal came."""
+STATUS_S = 5.0
+"""How old the line may be that `systemctl status` shows."""
+FED_WITHIN = 4
+"""The watchdog is fed in a quarter of the time it allows: twice may go wrong."""
+
+
+@dataclass(frozen=True)
+class Ward:
+    """A station that is looked after.
+
+    `hung`: what does not go on, in words. `state`: when it becomes another, `changed` is called, within a second.
+    `line`: how it goes, in a few words. `reread`: reads the station file again.
+    """
+
+    name: str
+    hung: Callable[[], str | None]
+    state: Callable[[], object]
+    line: Callable[[], str]
+    changed: Callable[[], None]
+    reread: Callable[[], None]
+
+
+class Service:
+    """Looks after the stations of a process. A context manager: within it, until `stop` is set, the watchdog is fed.
+
+    It is ready once each of `stations` stations is inspecting or has said why not. `hup` is set where the station files
+    are to be read again.
+    """
+
+    def __init__(
+        self,
+        manager: ServiceManager,
+        stations: int,
+        stop: threading.Event,
+        hup: threading.Event,
+        clock: Clock = time.monotonic,
+    ) -> None:
+        self._manager, self._stations, self._stop, self._hup, self._clock = manager, stations, stop, hup, clock
+        self._mutex = threading.Lock()
+        self._wards: dict[str, Ward] = {}
+        self._known: set[str] = set()  # stations that have begun, or failed
+        self._states: dict[str, object] = {}
+        self._complaint: str | None = None
+        self._ready = self._stopping = False
+        self._fed = self._told = clock()
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._work, name="service", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join()
+        self._say_stopping()
+
+    @contextmanager
+    def looking_after(self, ward: Ward) -> Iterator[None]:
+        """Within this, `ward` is looked after."""
+        with self._mutex:
+            self._wards[ward.name] = ward
+            self._states[ward.name] = ward.state()
+        self.knows(ward.name)
+        try:
+            yield
+        finally:
+            with self._mutex:
+                del self._wards[ward.name]
+
+    def knows(self, name: str) -> None:
+        """The station of this name inspects, or has said why it does not."""
+        with self._mutex:
+            self._known.add(name)
+            ready = len(self._known) == self._stations and not self._ready
+            self._ready |= ready
+        if ready:
+            self._manager.tell("READY=1", f"STATUS={self._line()}")
+
+    def _work(self) -> None:
+        said = ""
+        while not self._over.wait(BEAT_S):
+            try:
+                self._look()
+            except Exception as error:  # if this thread died, the watchdog would end stations that inspect
+                if str(error) != said:
+                    log.exception("looking after the stations failed; trying again every %.1f s", BEAT_S)
+                said = str(error)
+            else:
+                said = ""
+
+    def _look(self) -> None:
+        with self._mutex:
+            wards = list(self._wards.values())
+        if self._hup.is_set():
+            self._hup.clear()
+            with self._manager.reloading():
+                for ward in wards:
+                    ward.reread()
+        changed = [ward for ward in wards if ward.state() != self._states[ward.name]]
+        for ward in changed:
+            self._states[ward.name] = ward.state()
+            ward.changed()
+        trouble = self._trouble(wards)
+        if self._stop.is_set():
+            self._say_stopping()
+        elif self._ready:
+            self._feed(trouble)
+            if changed or self._clock() - self._told >= STATUS_S:
+                self._told = self._clock()
+                self._manager.tell(f"STATUS={trouble or self._line()}")
+
+    def _trouble(self, wards: list[Ward]) -> str | None:
+        """What hangs, said once."""
+        hung = [f"{ward.name}: {why}" for ward in wards if (why := ward.hung()) is not None]
+        trouble = "; ".join(hung) or None
+        if (trouble is None) != (self._complaint is None):
+            if trouble is None:
+                log.warning("it goes on again")
+            else:
+                log.error("%s; the watchdog is not fed", trouble)
+        self._complaint = trouble
+        return trouble
+
+    def _feed(self, trouble: str | None) -> None:
+        every_s = self._manager.watchdog_s
+        if trouble is None and every_s and self._clock() - self._fed >= every_s / FED_WITHIN:
+            self._fed = self._clock()
+            self._manager.tell("WATCHDOG=1")
+
+    def _say_stopping(self) -> None:
+        if self._ready and not self._stopping:
+            self._stopping = True
+            self._manager.tell("STOPPING=1", "STATUS=stopping: what waits is sent")
+
+    def _line(self) -> str:
+        with self._mutex:
+            wards = list(self._wards.values())
+        if len(wards) == self._stations == 1:
+            return wards[0].line()
+        return "; ".join(f"{ward.name}: {ward.line()}" for ward in wards) or "no station inspects"

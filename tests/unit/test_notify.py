@@ -1,0 +1,327 @@
+"""What the service manager hears, on a real socket: ready, alive, and only alive while it is true."""
+
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import pytest
+
+from edge_runtime.cameras import Camera, Frame
+from edge_runtime.cameras.capture import Capture
+from edge_runtime.notify import ServiceManager
+from edge_runtime.pulse import GRABBING_S, JUDGING_S, Pulse, State
+from edge_runtime.service import Service, Ward
+from edge_runtime.triggers import Triggers
+from edge_runtime.triggers.config import CameraTrigger
+
+DEADLINE_S = 10.0
+
+
+class Systemd:
+    """Its end of the socket."""
+
+    def __init__(self, address: str) -> None:
+        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.socket.bind(address)
+        self.socket.settimeout(DEADLINE_S)
+        self.heard: list[str] = []
+
+    def close(self) -> None:
+        self.socket.close()
+
+    def hears(self, fact: str) -> list[str]:
+        """Wait for a datagram with `fact`; its lines."""
+        while True:
+            lines = self.socket.recv(4096).decode().split("\n")
+            self.heard += lines
+            if fact in lines:
+                return lines
+
+
+@pytest.fixture
+def systemd(tmp_path: Path) -> Iterator[Systemd]:
+    with closing(Systemd(str(tmp_path / "notify"))) as systemd:
+        yield systemd
+
+
+@pytest.fixture
+def manager(systemd: Systemd) -> ServiceManager:
+    return ServiceManager(systemd.socket.getsockname(), watchdog_s=0.2)
+
+
+def test_who_started_us_is_read_from_the_environment() -> None:
+    given = {"NOTIFY_SOCKET": "/run/notify", "WATCHDOG_USEC": "30000000", "WATCHDOG_PID": "7"}
+    assert ServiceManager.of(given, process=7).watchdog_s == 30.0
+    assert ServiceManager.of(given, process=8).watchdog_s is None, "meant for another process"
+    assert ServiceManager.of({}, process=7).watchdog_s is None
+
+
+def test_nobody_is_told_where_nobody_listens(caplog: pytest.LogCaptureFixture) -> None:
+    ServiceManager().tell("READY=1")
+    assert not caplog.records
+
+
+def test_a_socket_that_is_gone_is_one_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    manager = ServiceManager(str(tmp_path / "gone"))
+    manager.tell("WATCHDOG=1")
+    manager.tell("WATCHDOG=1")
+    assert len(caplog.records) == 1
+
+
+def test_an_abstract_socket_is_reached() -> None:
+    name = f"kenpin-test-{time.monotonic_ns()}"
+    with closing(Systemd(f"\0{name}")) as systemd:
+        ServiceManager(f"@{name}").tell("READY=1")
+        assert systemd.hears("READY=1") == ["READY=1"]
+
+
+class Station:
+    """What a service looks after."""
+
+    def __init__(self, name: str = "cam-2") -> None:
+        self.name = name
+        self.trouble: str | None = None
+        self.state = "idle"
+        self.said: list[str] = []
+        self.read = threading.Event()
+        self.fault: Exception | None = None
+
+    def reread(self) -> None:
+        if self.fault is not None:
+            raise self.fault
+        self.read.set()
+
+    @property
+    def ward(self) -> Ward:
+        return Ward(
+            self.name,
+            lambda: self.trouble,
+            lambda: self.state,
+            lambda: f"{self.state}, 3 triggers",
+            lambda: self.said.append(self.state),
+            self.reread,
+        )
+
+
+class Process:
+    """A process with some stations, and the signals that it may get."""
+
+    def __init__(self, manager: ServiceManager, stations: int = 1) -> None:
+        self.stop, self.hup = threading.Event(), threading.Event()
+        self.service = Service(manager, stations, self.stop, self.hup)
+
+    @contextmanager
+    def looks_after(self, station: Station) -> Iterator[None]:
+        with self.service, self.service.looking_after(station.ward):
+            yield
+
+
+@pytest.fixture
+def process(manager: ServiceManager) -> Process:
+    return Process(manager)
+
+
+def test_ready_alive_and_stopping_are_told_in_this_order(systemd: Systemd, process: Process) -> None:
+    station = Station()
+    with process.looks_after(station):
+        assert systemd.hears("READY=1") == ["READY=1", "STATUS=idle, 3 triggers"]
+        systemd.hears("WATCHDOG=1")
+    assert "WATCHDOG=1" not in systemd.hears("STOPPING=1")
+
+
+def test_the_watchdog_is_fed_only_while_nothing_hangs(systemd: Systemd, process: Process) -> None:
+    station = Station()
+    with process.looks_after(station):
+        systemd.hears("WATCHDOG=1")
+        station.trouble = "the thread that judges has been at one picture for 16 s"
+        station.state = "hung"  # so that a status is told at once
+        systemd.hears(f"STATUS=cam-2: {station.trouble}")
+        systemd.heard.clear()
+        station.state = "hung still"
+        systemd.hears(f"STATUS=cam-2: {station.trouble}")
+        assert "WATCHDOG=1" not in systemd.heard
+        station.trouble = None
+        systemd.hears("WATCHDOG=1")
+
+
+def test_a_state_that_changes_is_published(process: Process) -> None:
+    station = Station()
+    with process.looks_after(station):
+        station.state = "inspecting"
+        give_up = time.monotonic() + DEADLINE_S
+        while not station.said and time.monotonic() < give_up:
+            time.sleep(0.01)
+    assert station.said == ["inspecting"]
+
+
+def test_a_hangup_reads_the_file_again_between_reloading_and_ready(systemd: Systemd, process: Process) -> None:
+    station = Station()
+    with process.looks_after(station):
+        systemd.hears("READY=1")
+        process.hup.set()
+        reloading = systemd.hears("RELOADING=1")
+        assert reloading[1].startswith("MONOTONIC_USEC=")
+        assert int(reloading[1].partition("=")[2]) <= time.monotonic_ns() // 1000
+        systemd.hears("READY=1")
+        assert station.read.is_set()
+        assert not process.hup.is_set()
+
+
+def test_what_fails_while_it_looks_does_not_end_the_feeding(systemd: Systemd, process: Process) -> None:
+    station = Station()
+    station.fault = ValueError("a bug")
+    with process.looks_after(station):
+        process.hup.set()
+        systemd.hears("RELOADING=1")
+        systemd.hears("READY=1")
+        systemd.hears("WATCHDOG=1")
+
+
+def test_it_is_ready_when_each_station_inspects_or_has_said_why_not(systemd: Systemd, manager: ServiceManager) -> None:
+    process = Process(manager, stations=2)
+    with process.service, process.service.looking_after(Station("cam-1").ward):
+        systemd.socket.settimeout(1.0)
+        with pytest.raises(TimeoutError):
+            systemd.hears("READY=1")
+        systemd.socket.settimeout(DEADLINE_S)
+        process.service.knows("cam-2")
+        assert systemd.hears("READY=1") == ["READY=1", "STATUS=cam-1: idle, 3 triggers"]
+
+
+def test_one_station_that_hangs_starves_the_watchdog_of_all(systemd: Systemd, manager: ServiceManager) -> None:
+    process, well, hung = Process(manager, stations=2), Station("cam-1"), Station("cam-2")
+    with process.service, process.service.looking_after(well.ward), process.service.looking_after(hung.ward):
+        systemd.hears("WATCHDOG=1")
+        hung.trouble, well.state = "the camera's driver has been in one call for 61 s", "inspecting"
+        systemd.hears(f"STATUS=cam-2: {hung.trouble}")
+        well.state = "idle"
+        systemd.heard.clear()
+        systemd.hears(f"STATUS=cam-2: {hung.trouble}")
+        assert "WATCHDOG=1" not in systemd.heard
+
+
+def test_a_process_that_never_was_ready_does_not_say_that_it_stops(systemd: Systemd, process: Process) -> None:
+    with process.service:
+        pass
+    systemd.socket.setblocking(False)
+    with pytest.raises(BlockingIOError):
+        systemd.socket.recv(1)
+
+
+def test_a_process_that_is_told_to_stop_says_so_at_once(systemd: Systemd, process: Process) -> None:
+    with process.looks_after(Station()):
+        systemd.hears("READY=1")
+        process.stop.set()
+        systemd.hears("STOPPING=1")
+
+
+class Time:
+    """A clock that a test sets."""
+
+    now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Silent:
+    """A camera that is there and gives nothing. `hang`: while it is set, its driver does not come back."""
+
+    live = True
+    delay_s = 0.0
+
+    def __init__(self) -> None:
+        self.hang = threading.Event()
+        self.go_on = threading.Event()
+        self.hung = threading.Event()
+
+    def grab(self, timeout_s: float) -> Frame | None:
+        time.sleep(min(timeout_s, 0.01))
+        if self.hang.is_set():
+            self.hung.set()
+            self.go_on.wait(DEADLINE_S)
+        return None
+
+    def close(self) -> None:
+        self.go_on.set()
+
+
+def silent(kind: str, **facts: object) -> None:
+    """Nobody is told."""
+
+
+def unseen(frame: Frame) -> None:
+    """Nobody looks."""
+
+
+def watched(camera: Camera, clock: Time) -> tuple[Capture, Triggers, Pulse]:
+    wake, stop = threading.Event(), threading.Event()
+    capture = Capture(lambda: camera, wake, silent, each=True, clock=clock)
+    triggers = Triggers(CameraTrigger(), capture, wake, stop, unseen, clock)
+    return capture, triggers, Pulse(capture, clock)
+
+
+def test_a_line_that_stands_still_does_not_hang() -> None:
+    clock, camera = Time(), Silent()
+    capture, triggers, pulse = watched(camera, clock)
+    with capture:
+        clock.now += 10 * JUDGING_S
+        deadline = time.monotonic() + DEADLINE_S
+        while capture.seen < clock.now and time.monotonic() < deadline:
+            time.sleep(0.01)
+        triggers.seen = clock.now  # it goes round every TICK_S
+        assert pulse.hung(triggers.seen) is None
+        assert pulse.state() is State.IDLE
+
+
+def test_a_picture_that_is_never_done_with_is_a_hang() -> None:
+    clock, camera = Time(), Silent()
+    capture, triggers, pulse = watched(camera, clock)
+    with capture:
+        clock.now += JUDGING_S - 1
+        assert pulse.hung(triggers.seen) is None
+        clock.now += 2
+        assert pulse.hung(triggers.seen) == "the thread that judges has been at one picture for 16 s"
+
+
+def test_a_driver_that_does_not_come_back_is_a_hang() -> None:
+    clock, camera = Time(), Silent()
+    capture, triggers, pulse = watched(camera, clock)
+    with capture:
+        camera.hang.set()
+        assert camera.hung.wait(DEADLINE_S)
+        clock.now += GRABBING_S + 1
+        triggers.seen = clock.now
+        assert pulse.hung(triggers.seen) == "the camera's driver has been in one call for 61 s"
+        camera.go_on.set()
+
+
+def test_the_thread_that_judges_goes_round_while_nothing_comes() -> None:
+    camera = Silent()
+    wake, stop = threading.Event(), threading.Event()
+    capture = Capture(lambda: camera, wake, silent, each=True)
+    triggers = Triggers(CameraTrigger(), capture, wake, stop, unseen)
+    with capture:
+        thread = threading.Thread(target=lambda: list(triggers))
+        begin = triggers.seen
+        thread.start()
+        deadline = time.monotonic() + DEADLINE_S
+        while triggers.seen < begin + 0.3 and time.monotonic() < deadline:
+            time.sleep(0.01)
+        stop.set()
+        thread.join(DEADLINE_S)
+    assert triggers.seen >= begin + 0.3
+
+
+def test_a_replay_that_is_over_does_not_hang() -> None:
+    clock, camera = Time(), Silent()
+    capture, triggers, pulse = watched(camera, clock)
+    with capture:
+        pass
+    assert capture.over
+    clock.now += GRABBING_S + 1
+    triggers.seen = clock.now
+    assert pulse.hung(triggers.seen) is None
