@@ -12,9 +12,10 @@ from tests.cameras.gige import ID, Plug
 from tests.cameras.mjpeg import MjpegCamera
 from tests.faults.plant import INSPECT, Plant, folder
 from tests.faults.world import FAR, Clock, Network, fill, small_disk
+from tests.integration.conftest import broker, line, subscriber
 from tests.integration.parts import Line, Mosquitto, Subscriber, wait_until
 
-__all__ = ["mjpeg", "plug"]  # fixtures
+__all__ = ["broker", "line", "mjpeg", "plug", "subscriber"]  # fixtures
 ON_REQUEST = '[trigger]\nkind = "request"\ntimeout_s = 1.0'
 
 
