@@ -1,19 +1,16 @@
-"""The station on its MQTT 5 broker: status, will, commands, and the verdicts that `publisher` sends.
+"""The station on its MQTT broker: status, will, events, what it is told, and the verdicts that `publisher` sends.
 
-Topics are `<prefix>/<site>/<line>/<station>/` + `verdict`, `status`, `event`, `cmd/<name>`; `docs/format.md` describes
-them.
+Topics are `<prefix>/<site>/<line>/<station>/` + `verdict`, `status`, `event`, `recipe`, `cmd/<name>` and `answer`;
+`docs/format.md` describes them.
 """
 
 import hashlib
-import json
 import logging
 import math
 import random
 import sys
-import threading
-from collections import deque
+import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Self
 
@@ -26,22 +23,22 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 from uuid_utils import uuid7
 
 from edge_runtime.access import secure
-from edge_runtime.commands import Command, Order
-from edge_runtime.errors import BrokerError, KenpinError
+from edge_runtime.commands import Command, Follow
+from edge_runtime.errors import BrokerError
+from edge_runtime.inbox import Inbox
 from edge_runtime.letters import Letter, Letters
+from edge_runtime.messages import Condition, EventHead, Happening, Refusal, State, Status, event
 from edge_runtime.outbox import Outbox
+from edge_runtime.packets import ANSWER_S, LONGEST, REMEDIES, Sender, properties, told
 from edge_runtime.publisher import Publisher
+from edge_runtime.rejoin import RIVAL_S, Rejoin
 from edge_runtime.station import Station
 from edge_runtime.topics import topic_of
 
 log = logging.getLogger(__name__)
 
-STATUS_SCHEMA = "kenpin.status/1"
-EVENT_SCHEMA = "kenpin.event/1"
 KEEPALIVE_S = 15
 """After one and a half of these without a sign of life the broker sends the will."""
-RECONNECT_S = (1, 10)
-"""First and longest pause between two attempts to reach the broker."""
 MAX_PACKET_BYTES = 64 * 1024
 """A command is a few hundred bytes; the broker keeps larger ones away from us."""
 WITH_WILL = "Disconnect with will message"
@@ -52,22 +49,16 @@ FAREWELL_S = 2.0
 """How long the last status may take."""
 SESSION_S = 60
 """How long the broker keeps commands for a station that is away: long enough for a restart to answer who has asked, and
-short enough that none is obeyed which everybody has forgotten."""
+short enough that none is obeyed which everybody has forgotten. MQTT 3.1.1 has no such bound, so there it keeps none."""
 UNANSWERED = 20
 """Commands that the broker may have sent us and we not acknowledged."""
+IN_FLIGHT = 20
+"""The same of what we send, unless the broker takes fewer."""
+GIVEN_UP = -1
+"""In the place of paho's id: of a letter that does not fit through the broker."""
 
-Facts = Callable[[], dict[str, Any]]
-"""What a status says: the state, and beyond it bundle and recipe."""
-
-
-@dataclass(slots=True)
-class _Received:
-    """A command as paho knows it, to be acknowledged when its answer is with the broker, in the order of arrival."""
-
-    message: int
-    qos: int
-    connection: int
-    settled: bool = False
+Facts = Callable[[], Condition]
+"""What a status says."""
 
 
 class Broker:
@@ -80,43 +71,54 @@ class Broker:
     def __init__(self, station: Station, outbox: Outbox, facts: Facts) -> None:
         """`facts`: what the status says now. Raises KeyFileError where a file that [mqtt] names cannot be used."""
         self._station, self._outbox, self._facts = station, outbox, facts
-        self._commands: Mapping[str, Command] = {}
+        self._five = station.mqtt.version == "5"
         self._connected = False
-        self._connection = 0
-        self._complained = False
+        self._complained = False  # one line an outage
+        self._rivalled = False  # one line, however often
+        self._too_large = False  # one line a connection
+        self._denied: set[str] = set()  # one line a topic and connection
+        self._leaving: State | None = None
         # Unlike names joined by "-", a digest is no other station's; unlike a topic, every broker takes it for an id.
         who = f"kenpin-{hashlib.sha256(self._topic('').encode()).hexdigest()[:16]}"
-        self._client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id=who, protocol=mqtt.MQTTv5, manual_ack=True)
+        self._client = mqtt.Client(
+            CallbackAPIVersion.VERSION2,
+            client_id=who,
+            protocol=mqtt.MQTTv5 if self._five else mqtt.MQTTv311,
+            clean_session=None if self._five else True,
+            manual_ack=True,
+        )
         secure(self._client, station.mqtt)
-        jitter = 1 + random.random()  # noqa: S311  # a plant's stations shall not all come back in the same moment
-        low, high = (jitter * seconds for seconds in RECONNECT_S)
-        self._client.reconnect_delay_set(low, high)  # type: ignore[arg-type]  # fractions will do
+        self._rejoin = Rejoin(time.monotonic, random.Random())  # noqa: S311  # no secret
+        self._pause(self._rejoin.pauses())
         self._client.on_connect = self._on_connect
         self._client.on_connect_fail = self._on_connect_fail
         self._client.on_disconnect = self._on_disconnect
+        self._client.on_subscribe = self._on_subscribe
         self._client.on_message = self._on_message
         self._client.on_publish = self._on_publish
-        will = _json(PacketTypes.WILLMESSAGE)
-        self._client.will_set(
-            self._topic("status"), self._status({"state": "offline"}), qos=1, retain=True, properties=will
-        )
-        self._stating = threading.Lock()  # of two statuses the one with the newer facts is sent last, and so retained
+        will = Status(state=State.OFFLINE, **self._who()).to_json()
+        wills = properties(PacketTypes.WILLMESSAGE) if self._five else None
+        self._client.will_set(self._topic("status"), will, qos=1, retain=True, properties=wills)
+        self._sender = Sender(self._client, five=self._five, complain=self._complain_of_size)
         self._publisher = Publisher(outbox, self._publish_verdict)
-        self._events = Letters(self._publish_letter)
-        self._answers = Letters(self._publish_letter)
-        self._received: deque[_Received] = deque()  # at most UNANSWERED of them
-        self._settling = threading.Lock()
+        self._statuses = Letters(self._publish_status, most=1)  # each has the facts of when it goes out
+        self._events = Letters(self._publish_event)
+        self._answers = Letters(self._publish_answer)
+        self._inbox = Inbox(self._topic(""), self._answers.send, self._client.ack, self.say)
 
-    def obey(self, commands: Mapping[str, Command]) -> None:
-        """Which commands there are, by name. To be said before the connection begins."""
-        self._commands = commands
+    def obey(self, commands: Mapping[str, Command], follow: Follow) -> None:
+        """Which commands there are, by name, and what follows the retained recipe. Before the connection begins."""
+        self._inbox.obey(commands, follow)
 
     def __enter__(self) -> Self:
-        wishes = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]  # paho leaves it so
-        wishes.MaximumPacketSize = MAX_PACKET_BYTES
-        wishes.ReceiveMaximum = UNANSWERED
-        wishes.SessionExpiryInterval = SESSION_S
-        self._client.connect_async(self._host, self._port, KEEPALIVE_S, clean_start=False, properties=wishes)
+        if self._five:
+            wishes = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]  # paho leaves it so
+            wishes.MaximumPacketSize = MAX_PACKET_BYTES
+            wishes.ReceiveMaximum = UNANSWERED
+            wishes.SessionExpiryInterval = SESSION_S
+            self._client.connect_async(self._host, self._port, KEEPALIVE_S, clean_start=False, properties=wishes)
+        else:
+            self._client.connect_async(self._host, self._port, KEEPALIVE_S)
         self._publisher.start()
         self._client.loop_start()
         return self
@@ -125,12 +127,16 @@ class Broker:
         """Say `stopped` and leave. After a fault the last will speaks: nobody shall take that for a clean end."""
         self._publisher.stop()
         faulty = kind is not None and not issubclass(kind, BrokerError)
-        if self._connected and not faulty:
+        self._leaving = State.OFFLINE if faulty else State.STOPPED  # from here on, no status says anything else
+        with_will = faulty and self._five  # 3.1.1 cannot ask for it, so there the station says the same itself
+        if self._connected and not with_will:
             try:
-                self._send_status({"state": "stopped"}).wait_for_publish(FAREWELL_S)
+                last = self._sender.publish(self._status_letter(), retain=True)
+                if last is not None:
+                    last.wait_for_publish(FAREWELL_S)
             except (RuntimeError, ValueError) as error:  # paho's words for: the connection ended meanwhile
                 log.warning("the last status was not sent (%s)", error)
-        self._client.disconnect(ReasonCode(PacketTypes.DISCONNECT, WITH_WILL) if faulty else None)
+        self._client.disconnect(ReasonCode(PacketTypes.DISCONNECT, WITH_WILL) if with_will else None)
         self._client.loop_stop()
 
     @property
@@ -146,17 +152,16 @@ class Broker:
         """Say that the outbox has a new verdict."""
         self._publisher.wake()
 
-    def tell(self, kind: str, **facts: object) -> None:
-        """Publish an event, now or when the broker is there, and the status again. Facts that are None are left out."""
-        told = {"kind": kind} | {name: fact for name, fact in facts.items() if fact is not None}
-        head = {"schema": EVENT_SCHEMA, "id": str(uuid7()), **self._who(), "at": _now()}
-        self._events.send(Letter(self._topic("event"), json.dumps(head | told).encode()))
+    def tell(self, what: Happening) -> None:
+        """Publish an event, now or when the broker is there, and the status again."""
+        head = EventHead(id=str(uuid7()), at=datetime.now(UTC), **self._who())
+        self._events.send(Letter(self._topic("event"), event(head, what)))
         self.say()
 
     def say(self) -> None:
-        """Publish the status as it is now."""
+        """Publish the status as it is now, or as it will be when the last one is with the broker."""
         if self._connected:  # else it is sent with the connection
-            self._send_status()
+            self._statuses.send(Letter(self._topic("status"), b""))
 
     def drain(self, patience_s: float, enough: Callable[[], bool] = lambda: False, within_s: float = math.inf) -> int:
         """As the publisher's: wait until all verdicts are delivered, within bounds; how many still wait."""
@@ -176,111 +181,121 @@ class Broker:
         at = self._station
         return {"site": at.site, "line": at.line, "station": at.station}
 
-    def _status(self, other: dict[str, Any]) -> bytes:
-        """What is retained. `other` has the state where that is not the one of now."""
-        status: dict[str, Any] = {"schema": STATUS_SCHEMA, **self._who()}
-        if other.get("state") != "offline":  # the will is written at the start: what it said would be out of date
-            status |= {"at": _now(), **self._facts()}
-        return json.dumps(status | other).encode()
-
-    def _send_status(self, other: dict[str, Any] | None = None) -> mqtt.MQTTMessageInfo:
-        properties = _json(PacketTypes.PUBLISH)
-        with self._stating:
-            status = self._status(other or {})
-            return self._client.publish(self._topic("status"), status, 1, retain=True, properties=properties)
+    def _status_letter(self) -> Letter:
+        """What is retained."""
+        if self._leaving is State.OFFLINE:
+            status = Status(state=State.OFFLINE, **self._who())
+        else:
+            facts = self._facts()
+            facts = facts.model_copy(update={"state": self._leaving}) if self._leaving else facts
+            status = Status(**dict(facts), at=datetime.now(UTC), **self._who())
+        return Letter(self._topic("status"), status.to_json())
 
     def _publish_verdict(self, payload: bytes) -> int:
-        return self._client.publish(self._topic("verdict"), payload, 1, properties=_json(PacketTypes.PUBLISH)).mid
+        sent = self._sender.publish(Letter(self._topic("verdict"), payload))
+        if sent is None:  # the publisher waits: neither may it be lost, nor another come before it
+            raise BrokerError(self._host, self._port, f"takes no verdict of {len(payload)} bytes")
+        return sent.mid
 
-    def _publish_letter(self, letter: Letter) -> int:
-        properties = _json(PacketTypes.PUBLISH)
-        if letter.correlation is not None:
-            properties.CorrelationData = letter.correlation
-        return self._client.publish(letter.topic, letter.payload, 1, properties=properties).mid
+    def _publish_status(self, _letter: Letter) -> int:
+        sent = self._sender.publish(self._status_letter(), retain=True)
+        return sent.mid if sent is not None else self._give_up(self._statuses)
 
-    # paho's callbacks, all in its thread. An exception would end that thread, so commands catch theirs.
+    def _publish_event(self, letter: Letter) -> int:
+        sent = self._sender.publish(letter)
+        return sent.mid if sent is not None else self._give_up(self._events)
+
+    def _publish_answer(self, letter: Letter) -> int:
+        sent = self._sender.publish(letter, expires_s=ANSWER_S)
+        if sent is None:
+            asked = letter.correlation.decode(errors="replace") if letter.correlation is not None else None
+            why = Refusal(error="the answer is larger than what the broker takes; see the topic verdict", request=asked)
+            sent = self._sender.publish(Letter(letter.topic, why.to_json(), letter.correlation), expires_s=ANSWER_S)
+        return sent.mid if sent is not None else self._give_up(self._answers)
+
+    @staticmethod
+    def _give_up(letters: Letters) -> int:
+        letters.acknowledged(GIVEN_UP)  # heard when this one is known by that id
+        return GIVEN_UP
+
+    # paho's callbacks, all in its thread. An exception would end that thread.
 
     def _on_connect(
         self, client: mqtt.Client, _data: Any, _flags: Any, reason: ReasonCode, found: Properties | None
     ) -> None:
         if reason.is_failure:
-            self._complain(f"refuses the station ({reason})")
+            self._rejoin.refused()
+            self._complain(f"refuses the station ({told(reason)})")
             return
-        self._complained = False
-        with self._settling:
-            self._connection += 1
-            self._received.clear()  # the broker sends them again
-        self._publisher.connected(getattr(found, "ReceiveMaximum", 65535), client.drop_out_messages)
+        if getattr(found, "MaximumQoS", 1) == 0:
+            self._complain(f"refuses the station ({REMEDIES['QoS not supported']})")
+            return
+        self._complained = self._too_large = False
+        self._denied.clear()
+        self._rejoin.connected()
+        self._inbox.connected()
+        takes = getattr(found, "ReceiveMaximum", IN_FLIGHT)
+        client._max_inflight_messages = min(IN_FLIGHT, takes)  # noqa: SLF001  # paho neither asks the broker nor is told
+        self._sender.largest = getattr(found, "MaximumPacketSize", LONGEST)
+        self._publisher.connected(takes, client.drop_out_messages)
         self._connected = True
-        fresh = SubscribeOptions(qos=1, retainHandling=SubscribeOptions.RETAIN_DO_NOT_SEND)  # no command twice
-        client.subscribe(self._topic("cmd/+"), options=fresh)
-        self._send_status()
-        self._events.connected()
-        self._answers.connected()
+        self._subscribe()
+        for letters in (self._statuses, self._events, self._answers):
+            letters.connected()
+        self.say()
         log.info("broker %s:%d: connected", self._host, self._port)
 
+    def _subscribe(self) -> None:
+        """To commands, but none that the broker has kept: none twice; and to the recipe, which it keeps."""
+        commands, recipe = self._topic("cmd/+"), self._topic("recipe")
+        if self._five:
+            fresh = SubscribeOptions(qos=1, retainHandling=SubscribeOptions.RETAIN_DO_NOT_SEND)
+            self._client.subscribe([(commands, fresh), (recipe, SubscribeOptions(qos=1))])
+        else:
+            self._client.subscribe([(commands, 1), (recipe, 1)])
+
+    def _on_subscribe(self, _client: mqtt.Client, _data: Any, _id: int, reasons: list[ReasonCode], _found: Any) -> None:
+        for leaf, reason in zip(("cmd/+", "recipe"), reasons, strict=False):
+            if reason.is_failure:
+                where, topic = f"{self._host}:{self._port}", self._topic(leaf)
+                log.warning("broker %s: refuses %s (%s); the station hears nothing there", where, topic, reason)
+
     def _on_connect_fail(self, _client: mqtt.Client, _data: Any) -> None:
+        self._rejoin.refused()
         self._complain(f"cannot be reached ({sys.exception()})")
 
     def _on_disconnect(self, _client: mqtt.Client, _data: Any, _flags: Any, reason: ReasonCode, _found: Any) -> None:
+        if not self._connected:
+            return
         self._connected = False
         self._publisher.disconnected()
-        self._events.disconnected()
-        self._answers.disconnected()
-        if reason.is_failure:
-            twice = "; another client has this station's names" if str(reason) == TAKEN_OVER else ""
-            self._complain(f"closed the connection ({reason}{twice})")
+        for letters in (self._statuses, self._events, self._answers):
+            letters.disconnected()
+        taken_over = str(reason) == TAKEN_OVER
+        pauses = self._rejoin.ended(taken_over=taken_over)
+        self._pause(pauses)
+        if not (rival := pauses[0] >= RIVAL_S):
+            self._rivalled = False
+        if reason.is_failure and not self._rivalled:
+            self._rivalled = rival
+            why = told(reason) if taken_over or not rival else f"{reason}, again and again; {REMEDIES[TAKEN_OVER]}"
+            self._complain(f"closed the connection ({why})" + (f"; trying again in {pauses[0]:.0f} s" if rival else ""))
 
     def _on_publish(self, _client: mqtt.Client, _data: Any, message: int, reason: ReasonCode, _found: Any) -> None:
         self._publisher.acknowledged(message, str(reason) if reason.is_failure else None)
-        self._events.acknowledged(message)
-        self._answers.acknowledged(message)
+        for letters in (self._statuses, self._events, self._answers):
+            if reason.is_failure and (topic := letters.topic_of(message)) is not None and topic not in self._denied:
+                self._denied.add(topic)
+                log.warning("broker %s:%d: refuses %s (%s); correct its ACL", self._host, self._port, topic, reason)
+            letters.acknowledged(message)
 
     def _on_message(self, _client: mqtt.Client, _data: Any, message: mqtt.MQTTMessage) -> None:
-        name = message.topic.removeprefix(self._topic("cmd/"))
-        received = _Received(message.mid, message.qos, self._connection)
-        if message.qos > 0:
-            self._received.append(received)
-        reply_to = getattr(message.properties, "ResponseTopic", None)
-        correlation = getattr(message.properties, "CorrelationData", None)
+        self._inbox.take(message)
 
-        def answer(payload: bytes) -> None:
-            if reply_to is None:
-                self._settle(received)
-            elif any(wild in reply_to for wild in "+#"):
-                log.warning("cmd/%s: cannot be answered on %r, which has wildcards", name, reply_to)
-                self._settle(received)
-            else:
-                self._answers.send(Letter(reply_to, payload, correlation, lambda: self._settle(received)))
-
-        facts = self._obey(name, Order(bytes(message.payload), correlation, reply_to, answer))
-        if facts is not None:
-            answer(json.dumps(facts).encode())
-
-    def _settle(self, received: _Received) -> None:
-        """Acknowledge a command that is done with, and those behind it that are: MQTT wants the order of arrival."""
-        with self._settling:
-            received.settled = True
-            while self._received and self._received[0].settled:
-                first = self._received.popleft()
-                self._client.ack(first.message, first.qos)
-
-    def _obey(self, name: str, order: Order) -> dict[str, Any] | None:
-        """Run a command; its answer, whatever happens. None: it answers later."""
-        try:
-            if name not in self._commands:
-                return {"ok": False, "error": f"unknown command {name!r}; known: {', '.join(self._commands)}"}
-            facts = self._commands[name](order)
-            if facts is None:
-                return None
-            self.say()
-        except KenpinError as error:
-            log.warning("cmd/%s: refused: %s", name, error)
-            return {"ok": False, "error": str(error)}
-        except Exception as error:  # a command's fault must end neither paho's thread nor in silence
-            log.exception("cmd/%s: failed", name)
-            return {"ok": False, "error": f"fault at the station: {error}"}
-        return {"ok": True, **facts}
+    def _pause(self, pauses: tuple[float, float]) -> None:
+        """How long to wait before the next attempts to connect: first, longest."""
+        first, longest = pauses
+        self._client.reconnect_delay_set(first, longest)  # type: ignore[arg-type]  # fractions will do
 
     @property
     def _host(self) -> str:
@@ -297,13 +312,8 @@ class Broker:
             wait = f"verdicts wait in {self._outbox.path} until it is back"
             log.warning("broker %s:%d: %s; %s; else correct [mqtt]", self._host, self._port, why, wait)
 
-
-def _json(packet: int) -> Properties:
-    properties = Properties(packet)  # type: ignore[no-untyped-call]  # paho leaves it so
-    properties.ContentType = "application/json"
-    return properties
-
-
-def _now() -> str:
-    """The time as messages have it: UTC, ISO 8601."""
-    return datetime.now(UTC).isoformat().replace("+00:00", "Z")
+    def _complain_of_size(self, what: str) -> None:
+        """One line a connection."""
+        if not self._too_large:
+            self._too_large = True
+            log.error("broker %s:%d: %s; verdicts wait in %s", self._host, self._port, what, self._outbox.path)

@@ -17,7 +17,16 @@ from edge_runtime.errors import BundleError, KenpinError, StoreError
 from edge_runtime.events import Tell
 from edge_runtime.framing import Framing
 from edge_runtime.inspector import Inspector
-from edge_runtime.recipe import Recipe
+from edge_runtime.messages import (
+    BundleRefused,
+    BundleSwitched,
+    EngineRef,
+    EngineRefused,
+    EngineSwitched,
+    RecipeChanged,
+    Wanted,
+)
+from edge_runtime.recipe import Change, Recipe
 from edge_runtime.station import Station
 from edge_runtime.store import SHORT, Choice, Store
 from edge_runtime.tuning import tuned
@@ -123,22 +132,16 @@ class Changeover:
             self._settled = choice
             return
         try:
-            was = self._change_to(choice)
+            changed = self._change_to(choice)
         except KenpinError as error:
             self._refuse(choice, "; ".join(str(error).splitlines()), tell)
         except Exception as error:  # a fault of ours or of the engine's: the old bundle still judges
             log.exception("changing to %s failed", choice.sha256)
             self._refuse(choice, f"fault at the station: {error}", tell)
         else:
-            if was is None:
-                return
-            now = self.inspector.bundle.ref
-            name = f"{now.name}-{now.version} ({now.sha256[:SHORT]})"
-            log.info(
-                "%s inspects with %s from now on, not %s-%s", self._station.station, name, was.ref.name, was.ref.version
-            )
-            tell("bundle-switched", bundle=now.model_dump(), was=was.ref.model_dump())
-            self.speed_up(tell)
+            if changed is not None:
+                self._tell_of(*changed, tell)
+                self.speed_up(tell)
 
     def adopt(self, station: Station) -> None:
         """Judge as `station` says from the next frame on: its regions and thresholds. For any thread.
@@ -167,16 +170,19 @@ class Changeover:
         except KenpinError as error:
             why = "; ".join(str(error).splitlines())
             log.warning("%s goes on with %s: %s", self._station.station, slow.engine.setting, why)
-            tell("engine-refused", engine=about(slow.engine), why=why)
+            tell(EngineRefused(engine=EngineRef(**about(slow.engine)), why=why))
             return
         if fast is not slow and not self._stop.is_set():
             with self._replacing:
                 self.inspector = self._as_stated(following)
             log.info("%s runs its bundle with %s from now on", self._station.station, fast.engine.setting)
-            tell("engine-switched", engine=about(fast.engine), was=about(slow.engine))
+            tell(EngineSwitched(engine=EngineRef(**about(fast.engine)), was=EngineRef(**about(slow.engine))))
 
-    def _change_to(self, choice: Choice) -> Bundle | None:
-        """Let the chosen bundle judge from the next frame on; the one that judged until now. None once stopping."""
+    def _change_to(self, choice: Choice) -> tuple[Bundle, Change | None] | None:
+        """Let the chosen bundle judge from the next frame on; None once stopping.
+
+        Gives the one that judged until now, and what changes in the recipe with it.
+        """
         bundle = self._store.load(choice.sha256)
         self._station.check_against(bundle.info)
         following, was = self._inspector(bundle), self.inspector.bundle
@@ -184,12 +190,24 @@ class Changeover:
             return None
         with (
             self._replacing,
-            self._recipe.changing_to(f"{bundle.info.name}-{bundle.info.version}", bundle.info.labels),
+            self._recipe.changing_to(f"{bundle.info.name}-{bundle.info.version}", bundle.info.labels) as change,
         ):
             self._station.check_against(bundle.info)  # once more: it may have been read again meanwhile
             self.inspector = self._as_stated(following)
         self._settled = choice
-        return was
+        return was, change
+
+    def _tell_of(self, was: Bundle, recipe: Change | None, tell: Tell) -> None:
+        """Say that another bundle judges."""
+        now = self.inspector.bundle.ref
+        name = f"{now.name}-{now.version} ({now.sha256[:SHORT]})"
+        log.info(
+            "%s inspects with %s from now on, not %s-%s", self._station.station, name, was.ref.name, was.ref.version
+        )
+        tell(BundleSwitched(bundle=now, was=was.ref))
+        if recipe is not None:
+            log.info("the retained recipe that waited for it counts from now on: %s", dict(recipe.labels))
+            tell(RecipeChanged(recipe=dict(recipe.labels), was=dict(recipe.was), by="bundle"))
 
     def _refuse(self, choice: Choice | None, why: str, tell: Tell) -> None:
         """Say that the old bundle stays, and make it the choice again, so that a restart finds what runs now."""
@@ -197,16 +215,17 @@ class Changeover:
             return
         bundle = self.inspector.bundle.ref
         log.error("the chosen bundle is refused, %s-%s goes on: %s", bundle.name, bundle.version, why)
-        wanted: dict[str, str] = {}
+        wanted: Wanted | None = None
         if choice is not None:
             entry = self._store.entry(choice.sha256)
-            wanted = {"name": entry.name, "version": entry.version} if entry else {}
-            wanted["sha256"] = choice.sha256
+            wanted = Wanted(
+                sha256=choice.sha256, name=entry.name if entry else None, version=entry.version if entry else None
+            )
             try:
                 self._store.put_back(choice, self._settled)
             except StoreError as error:
                 log.error("what was chosen before cannot be put back: %s", error)  # noqa: TRY400  # a person's line
-        tell("bundle-refused", bundle=bundle.model_dump(), wanted=wanted or None, why=why)
+        tell(BundleRefused(bundle=bundle, wanted=wanted, why=why))
 
     def _inspector(self, bundle: Bundle) -> Inspector:
         """An inspector whose thresholds are the bundle's own, where the station states none."""

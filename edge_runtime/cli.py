@@ -269,6 +269,7 @@ def _parser() -> argparse.ArgumentParser:
     watch.add_argument("--key", metavar="FILE", help="the key of that")
     watch.add_argument("--user", help="a name that it knows")
     watch.add_argument("--password-file", metavar="FILE", help="holds the password of that, and nothing else")
+    watch.add_argument("--mqtt-version", dest="version", choices=("5", "3.1.1"), help="what is spoken (default: 5)")
     watch.add_argument("--prefix", type=_prefix, default="kenpin", help="how topics begin (default: %(default)s)")
     watch.add_argument("--save", type=Path, metavar="FILE", help="append each verdict's JSON to FILE, one a line")
     watch.add_argument("--count", type=_count, default=0, metavar="N", help="end after N verdicts (default: go on)")

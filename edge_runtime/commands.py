@@ -1,19 +1,21 @@
-"""What a station may be told over MQTT: `cmd/<name>`, answered with one JSON object.
+"""What a station may be told over MQTT: `cmd/<name>`, answered with one JSON object, and the retained recipe.
 
-A command takes an order and returns the facts of its answer, or None where it answers later itself. Where it refuses it
-raises a KenpinError, and nothing has changed.
+A command takes an order and returns its answer, or None where it answers later itself. Where it refuses it raises a
+KenpinError, and nothing has changed.
 """
 
 import hashlib
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 
 from edge_runtime.errors import RecipeError
-from edge_runtime.recipe import Recipe
+from edge_runtime.events import Tell
+from edge_runtime.messages import LabelSet, RecipeChanged, RecipeRefused, RecipeWish, SetLabel
+from edge_runtime.recipe import Change, Recipe
 
 log = logging.getLogger(__name__)
 
@@ -47,31 +49,68 @@ class Order:
         return text if text.isprintable() and text else self.correlation.hex()
 
 
-Command = Callable[[Order], dict[str, Any] | None]
+Command = Callable[[Order], LabelSet | None]
 
 
-class SetLabel(BaseModel):
-    """`{"region": "J4", "label": "B7"}`; `region` may be left out where the station has one only."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-    label: str
-    region: str | None = None
-
-
-def set_label(recipe: Recipe) -> Command:
+def set_label(recipe: Recipe, tell: Tell) -> Command:
     """The command that changes a region's expected label, from the next picture on."""
 
-    def command(order: Order) -> dict[str, Any]:
+    def command(order: Order) -> LabelSet:
         try:
             wish = SetLabel.model_validate_json(order.payload)
         except ValidationError as error:
-            first = error.errors()[0]
-            place = ".".join(str(part) for part in first["loc"]) or "payload"
-            why = f'{place}: {first["msg"]}; expected {{"region": "...", "label": "..."}}'
-            raise RecipeError(why) from error
-        change = recipe.set(wish.region, wish.label)
-        log.info("region %s expects %r from the next picture on, was %r", change.region, change.label, change.was)
-        return {"region": change.region, "label": change.label, "was": change.was}
+            raise RecipeError(f'{_first(error)}; expected {{"region": "...", "label": "..."}}') from error
+        region = recipe.region(wish.region)
+        change = recipe.change({region: wish.label})
+        _say(change, tell, "command")
+        was = change.was.get(region, wish.label)
+        return LabelSet(region=region, label=wish.label, was=was, request=wish.request)
 
     return command
+
+
+Follow = Callable[[bytes, bytes | None, bool], None]
+"""What is done with a message on the topic `recipe`: payload, correlation data, whether the broker had kept it."""
+
+
+def follow_recipe(recipe: Recipe, tell: Tell) -> Follow:
+    """Obey the retained topic `recipe`, whole or not at all; the later of it and of a command wins.
+
+    What the broker had kept is later only where it is another than the last one, so its digest is kept beside the
+    labels. What is sent while the station listens is always later. It never raises for what was sent.
+    """
+
+    def follow(payload: bytes, correlation: bytes | None, retained: bool) -> None:
+        digest = hashlib.sha256(payload + b"\0" + (correlation or b"")).hexdigest()
+        if retained and recipe.heard(digest):
+            return
+        try:
+            if not payload:  # deleted: nothing is expected of it, and the same one anew will be a new wish
+                recipe.forget(None)
+                return
+            try:
+                wish = RecipeWish.model_validate_json(payload).root
+            except ValidationError as error:
+                recipe.forget(digest)
+                raise RecipeError(f'{_first(error)}; expected {{"<region>": "<label>", ...}}') from error
+            _say(recipe.follow(wish, digest), tell, "topic")
+        except RecipeError as error:
+            log.warning("the retained recipe is refused, the old one stays: %s", error)
+            labels = dict(recipe.labels())
+            tell(RecipeRefused(recipe=labels, why=str(error), regions=recipe.regions, labels=recipe.known))
+
+    return follow
+
+
+def _say(change: Change, tell: Tell, by: Literal["command", "topic"]) -> None:
+    for region, was in change.was.items():
+        log.info("region %s expects %r from the next picture on, was %r", region, change.labels[region], was)
+    if change.was:
+        tell(RecipeChanged(recipe=dict(change.labels), was=dict(change.was), by=by))
+
+
+def _first(error: ValidationError) -> str:
+    """A validation's first mistake, with its place."""
+    first = error.errors()[0]
+    place = ".".join(str(part) for part in first["loc"]) or "payload"
+    return f"{place}: {first['msg']}"

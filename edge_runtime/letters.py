@@ -12,12 +12,15 @@ from dataclasses import dataclass
 from functools import partial
 
 WAITING = 100
-"""More than a person would read through; the oldest give way."""
+"""Events or answers that wait: more than a person would read through."""
 
 
 @dataclass(frozen=True, slots=True)
 class Letter:
-    """What is said, and where. `correlation`: whose question it answers. `settled`: called once the broker has it."""
+    """What is said, and where. `correlation`: whose question it answers.
+
+    `settled`: called once the broker has it, or it was given up.
+    """
 
     topic: str
     payload: bytes
@@ -33,21 +36,24 @@ class Letters:
     `publish` sends a letter at QoS 1 and tells paho's message id. One object for all threads: each leaves what it has
     to say in `_news`, and the one that finds nobody at it does what follows. So no method ever waits for another
     thread, and all may be called with paho's locks held, also from within `publish`.
+
+    Of more than `most` that wait the oldest give way, and are counted in `given_up`.
     """
 
-    def __init__(self, publish: Callable[[Letter], int]) -> None:
-        self._publish = publish
+    def __init__(self, publish: Callable[[Letter], int], most: int = WAITING) -> None:
+        self._publish, self._most = publish, most
+        self.given_up = 0
         self._news: deque[Callable[[], None]] = deque()
         self._busy = threading.Lock()
         # What follows belongs to the thread that holds `_busy`.
         self._connected = False
-        self._waiting: deque[Letter] = deque(maxlen=WAITING)
+        self._waiting: deque[Letter] = deque()
         self._next: Letter | None = None  # in flight, or to be sent as soon as that is possible
         self._message: int | None = None  # paho's id while it is in flight
 
     def send(self, letter: Letter) -> None:
         """Send it now, or as soon as the broker is there and has those before it."""
-        self._news.append(partial(self._waiting.append, letter))
+        self._news.append(partial(self._take_in, letter))
         self._go_on()
 
     def connected(self) -> None:
@@ -64,6 +70,11 @@ class Letters:
         self._news.append(partial(self._forget, message))
         self._go_on()
 
+    def topic_of(self, message: int) -> str | None:
+        """Where the letter goes that is in flight under this id of paho's; None where another or none is."""
+        letter = self._next
+        return letter.topic if letter is not None and message == self._message else None
+
     def _go_on(self) -> None:
         # Asked again after each release: what came in between found the lock held, and was left to us.
         while self._news and self._busy.acquire(blocking=False):
@@ -74,15 +85,19 @@ class Letters:
             finally:
                 self._busy.release()
 
+    def _take_in(self, letter: Letter) -> None:
+        self._waiting.append(letter)
+        if len(self._waiting) > self._most:
+            self.given_up += 1
+            _settle(self._waiting.popleft())
+
     def _begin(self, *, connected: bool) -> None:
         self._connected, self._message = connected, None
 
     def _forget(self, message: int) -> None:
         if message == self._message and self._next is not None:
-            settled = self._next.settled
-            self._next = self._message = None
-            if settled is not None:
-                settled()
+            letter, self._next, self._message = self._next, None, None
+            _settle(letter)
 
     def _send(self) -> None:
         if not self._connected or self._message is not None:
@@ -91,3 +106,8 @@ class Letters:
             self._next = self._waiting.popleft()
         if self._next is not None:
             self._message = self._publish(self._next)  # where its answer is here already, it waits in `_news`
+
+
+def _settle(letter: Letter) -> None:
+    if letter.settled is not None:
+        letter.settled()

@@ -13,8 +13,9 @@ from edge_runtime.bundle import Bundle
 from edge_runtime.cameras import Frame, open_camera
 from edge_runtime.cameras.capture import Capture
 from edge_runtime.changeover import Changeover, first_bundle
-from edge_runtime.commands import set_label
+from edge_runtime.commands import follow_recipe, set_label
 from edge_runtime.committer import Committer
+from edge_runtime.messages import VerdictsShed
 from edge_runtime.metrics import Meters, NoMeters
 from edge_runtime.outbox import Outbox
 from edge_runtime.pulse import Pulse
@@ -92,7 +93,9 @@ class Life:
         self.pulse = Pulse(self.capture, time.monotonic)
         self.triggers = Triggers(station.trigger, self.capture, wake, stop, self._looked)
         self.requests = Requests(self.triggers.ask, self.outbox.answered)
-        self.broker.obey({"inspect": self.requests.inspect, "set-label": set_label(self.recipe)})
+        tell = self.broker.tell
+        commands = {"inspect": self.requests.inspect, "set-label": set_label(self.recipe, tell)}
+        self.broker.obey(commands, follow_recipe(self.recipe, tell))
         self.vitals = Vitals(
             self.capture,
             self.triggers,
@@ -135,7 +138,7 @@ class Life:
 
     def _shed(self, count: int, first: int, last: int) -> None:
         """Verdicts were given up undelivered, for want of room."""
-        self.broker.tell("verdicts-shed", count=count, first=first, last=last)
+        self.broker.tell(VerdictsShed(count=count, first=first, last=last))
 
 
 def _say_what_begins(station: Station, bundle: Bundle, choice: Choice | None, recipe: Recipe) -> None:

@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from edge_runtime.errors import OutboxError
+from edge_runtime.errors import BrokerError, OutboxError
 from edge_runtime.outbox import Outbox
 from edge_runtime.outbox_file import Waiting
 
@@ -144,6 +144,8 @@ class Publisher:
                     self._fill_window()
             except OutboxError as error:
                 log.error("%s; trying again in %.0f s", error, PAUSE_S)  # noqa: TRY400  # a person's line, no traceback
+                self._pause_until = self._clock() + PAUSE_S
+            except BrokerError:  # which has said so: the verdict is larger than it takes
                 self._pause_until = self._clock() + PAUSE_S
             except Exception:  # if this thread died, verdicts would wait for ever and nobody would know
                 log.exception("publishing failed; trying again in %.0f s", PAUSE_S)

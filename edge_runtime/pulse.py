@@ -1,9 +1,8 @@
 """Whether the line inspects, now: what the status, the watchdog and the metrics tell."""
 
-from enum import StrEnum
-
 from edge_runtime.cameras import Clock
 from edge_runtime.cameras.capture import Capture
+from edge_runtime.messages import State
 
 FRESH_S = 10.0
 """How long after a picture was judged a station still inspects: longer than most lines pause between two parts."""
@@ -12,14 +11,6 @@ JUDGING_S = 15.0
 with a disk that has to catch its breath."""
 GRABBING_S = 60.0
 """How long one call of a camera's driver may take: opening one over the network takes until its own timeout."""
-
-
-class State(StrEnum):
-    """What a station does. `stopped` and `offline` are said when it is none of these any more."""
-
-    INSPECTING = "inspecting"
-    IDLE = "idle"
-    BLIND = "blind"
 
 
 class Pulse:

@@ -6,18 +6,12 @@ meanwhile is known by its response topic and correlation data: a request that ha
 
 import threading
 from collections.abc import Callable
-from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 
 from edge_runtime.commands import Order
 from edge_runtime.errors import TriggerError
-
-
-class InspectWish(BaseModel):
-    """`{}`: what cmd/inspect takes. An empty payload is the same."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+from edge_runtime.messages import InspectWish
 
 
 class Requests:
@@ -32,23 +26,23 @@ class Requests:
         self._mutex = threading.Lock()
         self._open: dict[str, Order] = {}
 
-    def inspect(self, order: Order) -> dict[str, Any] | None:
+    def inspect(self, order: Order) -> None:
         """The command `inspect`: answered with the verdict when that is kept. Raises TriggerError."""
         try:
             InspectWish.model_validate_json(order.payload or b"{}")
         except ValidationError as error:
-            raise TriggerError(f"expected an empty payload or {{}}, not {order.payload[:80]!r}") from error
+            why = f'expected an empty payload, {{}} or {{"request": "..."}}, not {order.payload[:80]!r}'
+            raise TriggerError(why) from error
         with self._mutex:
             if order.key in self._open:
                 self._open[order.key] = order  # sent again, over another connection: answered over that
-                return None
+                return
             verdict = self._remembered(order.key)
             if verdict is None:
                 self._ask(order.key, order.asked_by)
                 self._open[order.key] = order
-                return None
+                return
         order.answer(verdict)
-        return None
 
     def answer(self, key: str, verdict: bytes) -> None:
         """Answer the request of this key: its verdict is kept."""

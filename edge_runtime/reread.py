@@ -10,6 +10,7 @@ from pydantic import BaseModel
 from edge_runtime.changeover import Changeover
 from edge_runtime.errors import KenpinError
 from edge_runtime.events import Tell
+from edge_runtime.messages import StationRefused, StationReread
 from edge_runtime.station import Station
 from edge_runtime.toml_file import Place
 
@@ -46,11 +47,11 @@ class Reread:
         log.info(
             "%s is read again; changed: %s", self._path, ", ".join(changed) or "nothing", extra={"changed": changed}
         )
-        self._tell("station-reread", changed=changed)
+        self._tell(StationReread(changed=tuple(changed)))
 
     def _refuse(self, why: str) -> None:
         log.error("nothing of the station file counts anew: %s", why)
-        self._tell("station-refused", why=why)
+        self._tell(StationRefused(why=why))
 
 
 def may_change(place: Place) -> bool:

@@ -7,7 +7,7 @@ in words.
 
 import re
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -104,6 +104,7 @@ class Mqtt(Table):
 
     `tls`: with certificates, the broker's signed by `ca` or, where None, by whom the system trusts; this client's own
     in `certificate` and `key`. `user`, with the password in `password_file`: as whom, besides.
+    `version`: of the protocol.
     """
 
     tls: bool = Field(default=False, description="true (the broker is reached over TLS) or false")
@@ -128,6 +129,7 @@ class Mqtt(Table):
     password_file: Annotated[LocalPath | None, AfterValidator(_with_user)] = Field(
         default=None, description='a file that holds the password, as password_file = "cam-2.password"'
     )
+    version: Literal["5", "3.1.1"] = Field(default="5", description='"5" or "3.1.1": the MQTT that is spoken')
     prefix: Annotated[str, AfterValidator(_safe_prefix)] = Field(
         default="kenpin", max_length=200, description='levels as "kenpin" or "plant/kenpin", without "+" or "#"'
     )

@@ -9,6 +9,7 @@ from edge_runtime.changeover import Changeover
 from edge_runtime.committer import Committer
 from edge_runtime.console import version
 from edge_runtime.engine import about
+from edge_runtime.messages import Condition, EngineRef
 from edge_runtime.metrics import Readings
 from edge_runtime.outbox import Outbox
 from edge_runtime.pulse import Pulse
@@ -30,15 +31,15 @@ class Vitals:
     outbox: Outbox
     broker: Broker
 
-    def facts(self) -> dict[str, object]:
+    def facts(self) -> Condition:
         """What the retained status says."""
         judges = self.changeover.inspector.bundle
-        return {
-            "state": self.pulse.state(),
-            "bundle": judges.ref.model_dump(),
-            "engine": about(judges.engine),
-            "recipe": dict(self.recipe.labels()),
-        }
+        return Condition(
+            state=self.pulse.state(),
+            bundle=judges.ref,
+            engine=EngineRef(**about(judges.engine)),
+            recipe=dict(self.recipe.labels()),
+        )
 
     def hung(self) -> str | None:
         """What does not go on, in words; None where all does."""

@@ -46,7 +46,7 @@ def watch(wishes: Wishes) -> None:
 
     What is published while the connection is lost does not come; a gap in a station's `seq` is said in one line.
 
-    Raises BrokerError where the broker is not there, is no MQTT 5 broker or refuses; later it reconnects by itself.
+    Raises BrokerError where the broker is not there, speaks no such MQTT or refuses; later it reconnects by itself.
     Raises UsageError where the file to save to cannot be written, KeyFileError where one to get in with cannot be used.
     """
     with ExitStack() as stack:
@@ -70,7 +70,8 @@ class _Watch:
         self._seen = 0
         self._last: dict[str, int] = {}  # the last seq of each station
         self._subscribed = False
-        self._client = mqtt.Client(CallbackAPIVersion.VERSION2, protocol=mqtt.MQTTv5)
+        five = wishes.mqtt.version == "5"
+        self._client = mqtt.Client(CallbackAPIVersion.VERSION2, protocol=mqtt.MQTTv5 if five else mqtt.MQTTv311)
         secure(self._client, wishes.mqtt)
         self._client.on_connect = self._on_connect
         self._client.on_subscribe = self._on_subscribe
@@ -80,13 +81,15 @@ class _Watch:
     def run(self) -> None:
         """Connect, or raise at once; then show until enough have come."""
         try:
-            self._client.connect(self._wishes.mqtt.host, self._wishes.mqtt.port, KEEPALIVE_S, clean_start=True)
+            self._client.connect(self._wishes.mqtt.host, self._wishes.mqtt.port, KEEPALIVE_S)
         except (OSError, ValueError) as error:  # ValueError: a host that is none
             raise self._error(f"cannot be reached ({error}); start it, or give --host and --port") from error
         give_up = time.monotonic() + HELLO_S
         while not self._subscribed:
             if time.monotonic() > give_up or self._client.loop(0.1) != mqtt.MQTT_ERR_SUCCESS:
-                raise self._error("does not answer as an MQTT 5 broker does; give its --host and --port")
+                raise self._error(
+                    f"does not answer as an MQTT {self._wishes.mqtt.version} broker does; give its --host and --port"
+                )
         if not self._wishes.as_json:
             self._print(Text(HEADER, style="bold"))
         if not self._is_enough():

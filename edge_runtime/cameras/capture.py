@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Self
 
+from edge_runtime import messages
 from edge_runtime.cameras import Camera, Clock, Frame, SourceEnded
 from edge_runtime.errors import CameraError, CameraLost
 from edge_runtime.events import Tell
@@ -171,7 +172,7 @@ class Capture:
         since, self.lost_since = self.lost_since, None
         away_s = self._clock() - since if since is not None else 0.0
         log.info("the camera is back after %.1f s", away_s)
-        self._tell("camera-back", away_s=round(away_s, 1))
+        self._tell(messages.CameraBack(away_s=round(away_s, 1)))
 
     def _lose(self, error: Exception) -> None:
         """Let go, and say so once an outage."""
@@ -180,7 +181,7 @@ class Capture:
         if self.lost_since is None:
             self.lost_since = self._clock()
             log.warning("%s; trying again until it is back", error)
-            self._tell("camera-lost", why=str(error))
+            self._tell(messages.CameraLost(why=str(error)))
 
     def _let_go(self) -> None:
         camera, self._camera = self._camera, None

@@ -4,7 +4,6 @@ It is asked as a client of its own name: a station that runs is not thrown out. 
 see whether that is allowed; a verdict or a status is not, because it would be a wrong one.
 """
 
-import json
 import queue
 import socket
 import ssl
@@ -18,10 +17,11 @@ import paho.mqtt.client as mqtt
 from cryptography import x509
 from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.reasoncodes import ReasonCode
+from uuid_utils import uuid7
 
 from edge_runtime.access import secure
-from edge_runtime.broker import EVENT_SCHEMA
 from edge_runtime.checks.finding import Finding, fail, ok, warn
+from edge_runtime.messages import Checked, EventHead, event
 from edge_runtime.station import Mqtt, Station
 from edge_runtime.topics import topic_of
 
@@ -82,8 +82,9 @@ def _until(what: str, certificate: x509.Certificate) -> Finding:
 def _asked(station: Station, where: str) -> Iterator[Finding]:
     """Connect, subscribe to the commands, publish an event: with what reason code each is answered."""
     at = station.mqtt
+    protocol = mqtt.MQTTv5 if at.version == "5" else mqtt.MQTTv311
     client = mqtt.Client(
-        CallbackAPIVersion.VERSION2, client_id=f"kenpin-check-{uuid.uuid4().hex[:8]}", protocol=mqtt.MQTTv5
+        CallbackAPIVersion.VERSION2, client_id=f"kenpin-check-{uuid.uuid4().hex[:8]}", protocol=protocol
     )
     secure(client, at)
     answers = _Answers(client)
@@ -116,7 +117,7 @@ def _allowed(station: Station, client: mqtt.Client, answers: "_Answers") -> Iter
         yield fail("broker", f"may not subscribe to {topic('cmd/+')} ({refusal})", "let it, in the broker's ACL")
     else:
         yield ok("broker", f"may subscribe to {topic('cmd/+')}")
-    client.publish(topic("event"), json.dumps(_event(station)), qos=1)
+    client.publish(topic("event"), _event(station), qos=1)
     if refusal := answers.refusal("publish"):
         remedy = "let it, in the broker's ACL, and publish verdict and status, too"
         yield fail("broker", f"may not publish to {topic('event')} ({refusal})", remedy)
@@ -153,7 +154,6 @@ class _Answers:
         return callback
 
 
-def _event(station: Station) -> dict[str, str]:
-    at = datetime.now(UTC).isoformat().replace("+00:00", "Z")
+def _event(station: Station) -> bytes:
     who = {"site": station.site, "line": station.line, "station": station.station}
-    return {"schema": EVENT_SCHEMA, "id": str(uuid.uuid4()), **who, "at": at, "kind": "check"}
+    return event(EventHead(id=str(uuid7()), at=datetime.now(UTC), **who), Checked())

@@ -6,7 +6,7 @@ What is counted anyway is read when Prometheus asks; only what happens to each v
 from dataclasses import dataclass
 from typing import Protocol
 
-from edge_runtime.pulse import State
+from edge_runtime.messages import State
 from edge_runtime.verdict import Verdict
 
 

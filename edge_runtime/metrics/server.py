@@ -12,6 +12,7 @@ from typing import Any
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from edge_runtime.events import Tell
+from edge_runtime.messages import MetricsRefused
 from edge_runtime.metrics import Meters, Readings
 from edge_runtime.metrics.config import MetricsConfig
 from edge_runtime.metrics.figures import Metrics
@@ -48,7 +49,7 @@ def serving(
     except OSError as error:
         where = f"{config.host}:{config.port}"
         log.warning("metrics: %s cannot be had (%s); the station inspects without", where, error.strerror or error)
-        tell("metrics-refused", why=f"{where}: {error.strerror or error}")
+        tell(MetricsRefused(why=f"{where}: {error.strerror or error}"))
         yield metrics
         return
     thread = threading.Thread(target=server.serve_forever, args=(0.2,), name="metrics", daemon=True)

@@ -10,6 +10,7 @@ import pytest
 from edge_runtime.cameras import Frame, open_camera
 from edge_runtime.cameras.capture import Capture
 from edge_runtime.cameras.config import AravisCamera, CameraConfig, StreamCamera
+from edge_runtime.messages import Happening
 from tests.cameras.gige import ID, Plug
 from tests.cameras.grabbing import DEADLINE_S
 from tests.cameras.mjpeg import HEIGHT, WIDTH, MjpegCamera
@@ -17,8 +18,8 @@ from tests.integration.parts import wait_until
 
 
 def capture(config: CameraConfig, told: list[str]) -> Capture:
-    def tell(kind: str, **_: object) -> None:
-        told.append(kind)
+    def tell(what: Happening) -> None:
+        told.append(what.kind)
 
     return Capture(partial(open_camera, config), threading.Event(), tell, each=False)
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.integration.parts import Line, Mosquitto, Subscriber
+from tests.integration.quick import assert_conforms, quick_line
 
 
 @pytest.fixture
@@ -22,6 +23,15 @@ def subscriber(broker: Mosquitto) -> Iterator[Subscriber]:
     subscriber = Subscriber(broker.port)
     yield subscriber
     subscriber.close()
+    assert_conforms(subscriber.messages)  # whatever a test is about
+
+
+@pytest.fixture
+def station(tmp_path: Path, broker: Mosquitto) -> Iterator[Line]:
+    """A station that needs no training; see `quick.py`."""
+    station = quick_line(tmp_path / "line", broker.port)
+    yield station
+    station.end()
 
 
 @pytest.fixture

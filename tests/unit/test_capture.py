@@ -11,6 +11,7 @@ import pytest
 from edge_runtime.cameras import Frame, SourceEnded
 from edge_runtime.cameras.capture import KEPT, Capture
 from edge_runtime.errors import CameraError, CameraLost
+from edge_runtime.messages import Happening
 from tests.integration.parts import wait_until
 
 PIXELS = np.zeros((4, 4, 1), np.uint8)
@@ -50,8 +51,8 @@ class Told:
     def __init__(self) -> None:
         self.kinds: list[str] = []
 
-    def __call__(self, kind: str, **_facts: object) -> None:
-        self.kinds.append(kind)
+    def __call__(self, what: Happening) -> None:
+        self.kinds.append(what.kind)
 
 
 def capture_of(*cameras: Any, each: bool = True, tell: Told | None = None) -> Capture:

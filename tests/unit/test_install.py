@@ -107,7 +107,7 @@ def test_a_bundle_that_does_not_know_what_is_expected_now_is_not_chosen(
     file: Path, tmp_path: Path, capsys: Captured
 ) -> None:
     run("install", file, bundle(tmp_path, "2", ("A12", "B7")))
-    Recipe(tmp_path / "state", {"J4": "A12"}, READABLE_LABELS).set("J4", "C3")
+    Recipe(tmp_path / "state", {"J4": "A12"}, READABLE_LABELS).change({"J4": "C3"})
     capsys.readouterr()
     assert run("use", file, "readable", "2") == 2
     assert "region J4 expects 'C3', which readable-2 does not know (A12, B7)" in refused(capsys)
@@ -120,7 +120,7 @@ def test_a_rollback_from_a_damaged_bundle_whose_label_was_set_names_a_way_out_th
     known = (*READABLE_LABELS, "D4")
     run("install", file, bundle(tmp_path, "2", known))
     run("use", file, "readable", "2")
-    Recipe(tmp_path / "state", {"J4": "A12"}, known).set("J4", "D4")
+    Recipe(tmp_path / "state", {"J4": "A12"}, known).change({"J4": "D4"})
     sha256 = Store(tmp_path / "state").find("readable", "2").sha256
     (tmp_path / "state" / "bundles" / sha256 / "bundle.onnx").write_bytes(b"no model")
     capsys.readouterr()

@@ -1,6 +1,7 @@
 """Letters: sent in order, one in flight, sent again until the broker has them, bounded while it is away."""
 
 import threading
+from functools import partial
 
 import pytest
 
@@ -88,6 +89,25 @@ def test_of_too_many_the_oldest_give_way() -> None:
         wire.letters.send(Letter("event", str(number).encode()))
     wire.letters.connected()
     assert wire.sent == [str(number).encode() for number in range(5, WAITING + 5)]
+
+
+def test_a_letter_that_gives_way_is_settled_so_that_nobody_waits_for_it_for_ever() -> None:
+    wire = Wire()
+    settled: list[int] = []
+    letters = Letters(wire.publish, most=2)
+    for number in range(4):
+        letters.send(Letter("answer", str(number).encode(), settled=partial(settled.append, number)))
+    assert settled == [0, 1]
+    assert letters.given_up == 2
+
+
+def test_the_letter_in_flight_is_known_by_its_id() -> None:
+    wire = Wire()
+    wire.letters.connected()
+    wire.letters.send(Letter("event", b"a"))
+    assert (wire.letters.topic_of(1), wire.letters.topic_of(2)) == ("event", None)
+    wire.acknowledge()
+    assert wire.letters.topic_of(1) is None
 
 
 @pytest.mark.parametrize("news", ["disconnected", "acknowledged"])

@@ -10,10 +10,10 @@ from contextlib import contextmanager
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from edge_runtime.messages import Happening, State
 from edge_runtime.metrics import Meters, Readings
 from edge_runtime.metrics.config import MetricsConfig
 from edge_runtime.metrics.server import serving
-from edge_runtime.pulse import State
 from edge_runtime.verdict import (
     BundleRef,
     Call,
@@ -80,8 +80,8 @@ class Figures:
 
     @contextmanager
     def served(self) -> Iterator[Meters]:
-        def tell(kind: str, **_facts: object) -> None:
-            self.told.append(kind)
+        def tell(what: Happening) -> None:
+            self.told.append(what.kind)
 
         with serving(MetricsConfig(port=self.port), lambda: READINGS, lambda: self.hung, tell) as meters:
             yield meters

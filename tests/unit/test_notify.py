@@ -11,8 +11,9 @@ import pytest
 
 from edge_runtime.cameras import Camera, Frame
 from edge_runtime.cameras.capture import Capture
+from edge_runtime.messages import Happening, State
 from edge_runtime.notify import ServiceManager
-from edge_runtime.pulse import GRABBING_S, JUDGING_S, Pulse, State
+from edge_runtime.pulse import GRABBING_S, JUDGING_S, Pulse
 from edge_runtime.service import Service, Ward
 from edge_runtime.triggers import Triggers
 from edge_runtime.triggers.config import CameraTrigger
@@ -249,7 +250,7 @@ class Silent:
         self.go_on.set()
 
 
-def silent(kind: str, **facts: object) -> None:
+def silent(_what: Happening) -> None:
     """Nobody is told."""
 
 

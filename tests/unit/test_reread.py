@@ -6,6 +6,7 @@ import pytest
 
 from edge_runtime.bundle import Bundle
 from edge_runtime.changeover import Changeover
+from edge_runtime.messages import Happening
 from edge_runtime.recipe import Recipe
 from edge_runtime.reread import Reread
 from edge_runtime.station import Station
@@ -43,8 +44,8 @@ class Running:
         self.changeover = Changeover(station, store, recipe, bundle, None, lambda own: own)
         self.reread = Reread(self.path, station, self.changeover, self.tell)
 
-    def tell(self, kind: str, **facts: object) -> None:
-        self.told.append((kind, facts))
+    def tell(self, what: Happening) -> None:
+        self.told.append((what.kind, what.model_dump(mode="json", exclude={"kind"})))
 
     def change(self, old: str, new: str) -> None:
         text = self.path.read_text()

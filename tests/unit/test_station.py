@@ -55,7 +55,7 @@ def test_the_example_in_the_documentation_is_a_station(tmp_path: Path) -> None:
         *("expected", "box", "host", "port", "prefix", "defect", "mismatch"),
         *("corners", "template", "at", "search", "likeness"),
         *("size", "dark", "burnt_out", "blurred", "frozen", "torn"),
-        *("tls", "ca", "certificate", "key", "user", "password_file"),
+        *("tls", "version", "ca", "certificate", "key", "user", "password_file"),
     }
 
 
@@ -247,6 +247,12 @@ def test_a_mistake_names_its_place_and_what_was_expected(tmp_path: Path, was: st
 def test_a_name_that_is_no_topic_level_is_refused(tmp_path: Path, name: str) -> None:
     (found,) = mistakes(tmp_path, GOOD.replace('"L3"', f'"{name}"'))
     assert found.startswith("station.toml:2 line = ")
+
+
+def test_another_mqtt_than_is_spoken_is_refused(tmp_path: Path) -> None:
+    assert read(tmp_path, GOOD + 'version = "3.1.1"\n').mqtt.version == "3.1.1"
+    (found,) = mistakes(tmp_path, GOOD + 'version = "3.1"\n')
+    assert '"5" or "3.1.1"' in found
 
 
 @pytest.mark.parametrize("prefix", ["", "/kenpin", "kenpin/", "a//b", "a/+", "#", "$share"])
