@@ -11,13 +11,24 @@ from dataclasses import dataclass
 from typing import Literal
 
 from pydantic import ValidationError
+from uuid_utils import uuid7
 
 from edge_runtime.errors import RecipeError
 from edge_runtime.events import Tell
 from edge_runtime.messages import LabelSet, RecipeChanged, RecipeRefused, RecipeWish, SetLabel
 from edge_runtime.recipe import Change, Recipe
+from edge_runtime.verdict import request_key
 
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Asker:
+    """Who asked for something. `key`: see `verdict.request_key`; `request` and `reply_to`: as a verdict names them."""
+
+    key: str
+    request: str | None
+    reply_to: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,15 +41,13 @@ class Order:
     answer: Callable[[bytes], None]
 
     @property
-    def key(self) -> str:
-        """What tells it from all others, and is the same where the broker sends it again; in hex."""
-        if self.reply_to is None or self.correlation is None:
-            return f"{id(self):x}"  # nothing to know it by: sent again, it is another
-        topic = self.reply_to.encode()
-        return hashlib.sha256(len(topic).to_bytes(4) + topic + self.correlation).hexdigest()
+    def asker(self) -> "Asker":
+        """Who gave it."""
+        key = request_key(self.reply_to, self.request)
+        return Asker(key or str(uuid7()), self.request, self.reply_to)  # where nothing tells it: sent again, another
 
     @property
-    def asked_by(self) -> str | None:
+    def request(self) -> str | None:
         """Its correlation data as a text: as they are where they are one, else in hex."""
         if self.correlation is None:
             return None

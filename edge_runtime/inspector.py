@@ -11,6 +11,7 @@ from uuid_utils import uuid7
 from edge_runtime.alignment import Matrix
 from edge_runtime.bundle import Bundle, Floats
 from edge_runtime.cameras import Frame
+from edge_runtime.commands import Asker
 from edge_runtime.engine import one_line
 from edge_runtime.framing import Framing, Unfit
 from edge_runtime.news import News
@@ -58,10 +59,10 @@ class Inspector:
     station: str = "-"
     _news: News = field(default_factory=News, repr=False)
 
-    def inspect(self, frame: Frame, labels: Mapping[str, str], trigger: str, request: str | None = None) -> Inspection:
+    def inspect(self, frame: Frame, labels: Mapping[str, str], trigger: str, asker: Asker | None = None) -> Inspection:
         """The verdict of `frame`, when `labels` (region → part label) are expected, and what was seen.
 
-        `request`: who asked for it.
+        `asker`: who asked for it.
 
         Never raises for what is in the picture or in the engine: doubt and faults are verdicts, too. `seq` and `prev`
         are the outbox's to give.
@@ -78,7 +79,8 @@ class Inspector:
             seq=0,
             captured_at=utc(frame.captured_ns),
             trigger=trigger,
-            request=request,
+            request=asker.request if asker else None,
+            reply_to=asker.reply_to if asker else None,
             verdict=worst([region.verdict for region in regions]),
             bundle=self.bundle.ref,
             thresholds=self.limits,

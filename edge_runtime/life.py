@@ -118,17 +118,21 @@ class Life:
         """Give a shot its verdict. Raises OutboxError where verdicts cannot be kept."""
         inspector = self.changeover.inspector  # before the labels: see there
         labels = self.recipe.labels_at(shot.frame.taken)
-        inspection = inspector.inspect(shot.frame, labels, shot.trigger, shot.asked_by)
-        self.committer.keep(inspection.verdict, partial(self._kept, shot, time.perf_counter()), request=shot.key)
+        inspection = inspector.inspect(shot.frame, labels, shot.trigger, shot.asker)
+        key = shot.asker.key if shot.asker is not None else None
+        self.committer.keep(inspection.verdict, partial(self._kept, key, time.perf_counter()), request=key)
         if shot.frame.pixels is not None:
             self.pulse.beat()
 
-    def _kept(self, shot: Shot, decided: float, verdict: Verdict) -> None:
-        """It is on the disk: it may be published, and who asked may know. `decided`: when it was (`perf_counter`)."""
+    def _kept(self, key: str | None, decided: float, verdict: Verdict) -> None:
+        """It is on the disk: it may be published, and who asked may know.
+
+        `key`: of the request; `decided`: when it was (`perf_counter`).
+        """
         self.broker.wake()
         self.meters.judged(verdict, time.perf_counter() - decided)
-        if shot.key is not None:
-            self.requests.answer(shot.key, verdict.to_json())
+        if key is not None:
+            self.requests.answer(key, verdict.to_json())
 
     def _looked(self, frame: Frame) -> None:
         """A frame of a free-running camera came."""

@@ -22,8 +22,8 @@ from edge_runtime.chain import Head, merged, place
 from edge_runtime.errors import OutboxError
 from edge_runtime.ledger import Ledger
 from edge_runtime.lock import lock_folder
-from edge_runtime.outbox_file import LOG_BYTES, OutboxFile, Row, State, Waiting, is_damage, is_full
-from edge_runtime.rebuild import rebuilt
+from edge_runtime.outbox_file import LOG_BYTES, REQUESTS, OutboxFile, Row, State, Waiting, is_damage, is_full
+from edge_runtime.rebuild import answers, rebuilt
 from edge_runtime.reserve import Reserve, free_bytes
 from edge_runtime.second_copy import SecondCopy
 from edge_runtime.shedding import choose, mark_of
@@ -250,6 +250,8 @@ class Outbox:
         with self._file.transaction():
             self._file.delete_up_to(self._state.seq)
             self._file.insert(rows)
+            for key, seq, json in answers(self._copy.ledger, after=new.seq - REQUESTS):
+                self._file.remember(key, seq, json)
             self._file.set_state(new)
         self._file.grow_within(None)
         self._state, self._unfinished = new, False

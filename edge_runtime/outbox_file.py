@@ -192,7 +192,7 @@ class OutboxFile:
 
     def remember(self, key: str, seq: int, json: bytes) -> None:
         """Within a transaction; the oldest are forgotten."""
-        self.db.execute("INSERT INTO requests (key, seq, json) VALUES (?, ?, ?)", (key, seq, json))
+        self.db.execute("INSERT OR REPLACE INTO requests (key, seq, json) VALUES (?, ?, ?)", (key, seq, json))
         oldest = "SELECT seq FROM requests ORDER BY seq DESC LIMIT 1 OFFSET ?"
         self.db.execute(f"DELETE FROM requests WHERE seq <= ({oldest})", (REQUESTS,))  # noqa: S608  # our own text
 

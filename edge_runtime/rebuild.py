@@ -5,7 +5,7 @@ import logging
 import math
 from bisect import bisect_right
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from pydantic import ValidationError
@@ -44,6 +44,14 @@ def rebuilt(ledger: Ledger, known: State | None, max_bytes: int) -> tuple[State,
     for first, last in lost:
         log.error("%s: verdicts %d to %d are in neither copy: they are lost", ledger.folder, first, last)
     return state, waiting, lost
+
+
+def answers(ledger: Ledger, *, after: int) -> Iterator[tuple[str, int, bytes]]:
+    """Key, number and bytes of the verdicts after number `after` that answered a request. Raises OSError."""
+    for line in ledger.lines(after=max(after, 0)):
+        verdict = _verdict(line) if b'"reply_to"' in line.json else None
+        if verdict is not None and (key := verdict.request_key):
+            yield key, verdict.seq, line.json
 
 
 def _read(ledger: Ledger, old: State, max_bytes: float) -> tuple[list[Row], list[Shed]]:

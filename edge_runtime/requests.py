@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from pydantic import ValidationError
 
-from edge_runtime.commands import Order
+from edge_runtime.commands import Asker, Order
 from edge_runtime.errors import TriggerError
 from edge_runtime.messages import InspectWish
 
@@ -17,11 +17,11 @@ from edge_runtime.messages import InspectWish
 class Requests:
     """The requests that have no verdict yet. One object for all threads; its lock is held for no call but `ask`.
 
-    `ask`: makes a trigger of the request with this key; raises TriggerError. `remembered`: the verdict, as published,
+    `ask`: makes a trigger of a request; raises TriggerError. `remembered`: the verdict, as published,
     that a request of this key got before; None where there is none.
     """
 
-    def __init__(self, ask: Callable[[str, str | None], None], remembered: Callable[[str], bytes | None]) -> None:
+    def __init__(self, ask: Callable[[Asker], None], remembered: Callable[[str], bytes | None]) -> None:
         self._ask, self._remembered = ask, remembered
         self._mutex = threading.Lock()
         self._open: dict[str, Order] = {}
@@ -33,14 +33,15 @@ class Requests:
         except ValidationError as error:
             why = f'expected an empty payload, {{}} or {{"request": "..."}}, not {order.payload[:80]!r}'
             raise TriggerError(why) from error
+        asker = order.asker
         with self._mutex:
-            if order.key in self._open:
-                self._open[order.key] = order  # sent again, over another connection: answered over that
+            if asker.key in self._open:
+                self._open[asker.key] = order  # sent again, over another connection: answered over that
                 return
-            verdict = self._remembered(order.key)
+            verdict = self._remembered(asker.key)
             if verdict is None:
-                self._ask(order.key, order.asked_by)
-                self._open[order.key] = order
+                self._ask(asker)
+                self._open[asker.key] = order
                 return
         order.answer(verdict)
 

@@ -3,6 +3,7 @@
 `docs/format.md` is this module in words; `Verdict.model_json_schema()` is its JSON Schema.
 """
 
+import hashlib
 import math
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -123,6 +124,17 @@ class Shed(_Wire):
     hash: str
 
 
+def request_key(reply_to: str | None, request: str | None) -> str | None:
+    """What tells a request from all others, and is the same where the broker sends it again; None where nothing does.
+
+    `reply_to`: the topic of its answer; `request`: its correlation data as a text.
+    """
+    if reply_to is None or request is None:
+        return None
+    topic = reply_to.encode()
+    return hashlib.sha256(len(topic).to_bytes(4) + topic + request.encode()).hexdigest()
+
+
 class Verdict(_Wire):
     """One inspection, as it is published. `picture` names the file a replayed frame came from."""
 
@@ -135,6 +147,7 @@ class Verdict(_Wire):
     captured_at: datetime
     trigger: str
     request: str | None = None
+    reply_to: str | None = None
     verdict: Call
     bundle: BundleRef
     thresholds: Thresholds
@@ -148,6 +161,11 @@ class Verdict(_Wire):
     def to_json(self) -> bytes:
         """The verdict as it goes to disk and to the broker; fields that say nothing are left out."""
         return self.model_dump_json(exclude_none=True).encode()
+
+    @property
+    def request_key(self) -> str | None:
+        """Of the request that it answers, see `request_key`."""
+        return request_key(self.reply_to, self.request)
 
     @classmethod
     def from_json(cls, data: bytes | str) -> Self:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from edge_runtime.cameras import Clock, Frame
 from edge_runtime.cameras.capture import Capture
+from edge_runtime.commands import Asker
 from edge_runtime.errors import TriggerError
 from edge_runtime.triggers.config import CameraTrigger, IntervalTrigger, PresenceTrigger, TriggerConfig
 from edge_runtime.triggers.presence import Presence
@@ -22,13 +23,12 @@ MOST_ASKED = 64
 class Shot:
     """One trigger and its picture, or the fact that it has none. `trigger`: as the verdict names it.
 
-    `key` and `asked_by`: of the request that asked, see `commands.Order`.
+    `asker`: who asked for it over MQTT.
     """
 
     frame: Frame
     trigger: str
-    key: str | None = None
-    asked_by: str | None = None
+    asker: Asker | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,12 +38,11 @@ class _Asked:
     since: float
     deadline: float
     trigger: str
-    key: str | None = None
-    asked_by: str | None = None
+    asker: Asker | None = None
 
     def shot(self, frame: Frame) -> Shot:
         """With its picture."""
-        return Shot(frame, self.trigger, self.key, self.asked_by)
+        return Shot(frame, self.trigger, self.asker)
 
 
 class Triggers:
@@ -74,7 +73,7 @@ class Triggers:
         self.count = 0
         self.seen = clock()
 
-    def ask(self, key: str, asked_by: str | None) -> None:
+    def ask(self, asker: Asker) -> None:
         """Have a picture that is taken from now on judged for a request. For any thread.
 
         Raises TriggerError where that cannot be; then it is no trigger.
@@ -84,7 +83,7 @@ class Triggers:
         if len(self._asked) >= MOST_ASKED:
             raise TriggerError(f"{MOST_ASKED} requests wait already; ask again when they are answered")
         now = self._clock()
-        self._asked.append(_Asked(now, now + self._config.timeout_s, "mqtt", key, asked_by))
+        self._asked.append(_Asked(now, now + self._config.timeout_s, "mqtt", asker))
         self._wake.set()
 
     def __iter__(self) -> Iterator[Shot]:

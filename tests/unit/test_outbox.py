@@ -195,6 +195,18 @@ def test_a_request_is_answered_with_the_same_verdict_also_after_a_restart(tmp_pa
         assert outbox.head().seq == 2
 
 
+def test_a_request_keeps_its_verdict_when_the_outbox_is_made_anew(tmp_path: Path) -> None:
+    asked = VERDICT.model_copy(update={"request": "robot-1", "reply_to": "answers/robot"})
+    key = asked.request_key
+    with Outbox(tmp_path) as outbox:
+        first = outbox.append(asked, request=key)
+        outbox.append(VERDICT)
+        outbox.done(2)
+    (tmp_path / "outbox.db").write_bytes(os.urandom(9000))
+    with Outbox(tmp_path) as outbox:
+        assert outbox.append(asked, request=key) == first, "never a second one"
+
+
 def test_only_the_newest_thousand_requests_are_remembered(tmp_path: Path) -> None:
     with Outbox(tmp_path) as outbox:
         outbox.append_all([Entry(VERDICT, f"request-{n}") for n in range(1010)])

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from edge_runtime.cameras import Frame
+from edge_runtime.commands import Asker
 from edge_runtime.errors import TriggerError
 from edge_runtime.triggers import MOST_ASKED, Shot, Triggers
 from edge_runtime.triggers.config import CameraTrigger, IntervalTrigger, RequestTrigger, TriggerConfig
@@ -44,6 +45,11 @@ class World:
         return list(self.triggers)
 
 
+def by(shot: Shot | None) -> str | None:
+    """The key of the request that a shot is for."""
+    return shot.asker.key if shot and shot.asker else None
+
+
 def test_each_frame_of_a_camera_that_triggers_is_judged() -> None:
     world = World(CameraTrigger())
     world.see(1)
@@ -60,19 +66,19 @@ def test_a_request_gets_a_picture_that_was_taken_after_it() -> None:
     world.see(1)
     assert world.shot() is None
     world.now += 0.1
-    world.triggers.ask("key", "robot-7")
+    world.triggers.ask(Asker("key", "robot-7", None))
     assert world.shot() is None, "the picture from before the question is no answer"
     world.now += 0.1
     world.see(2)
     shot = world.shot()
     assert shot is not None
-    assert (shot.frame.sequence, shot.trigger, shot.key, shot.asked_by) == (2, "mqtt", "key", "robot-7")
+    assert (shot.frame.sequence, shot.trigger, shot.asker) == (2, "mqtt", Asker("key", "robot-7", None))
     assert world.shot() is None
 
 
 def test_a_request_that_gets_no_picture_in_time_gets_a_shot_without_one() -> None:
     world = World(RequestTrigger(kind="request", timeout_s=2.0))
-    world.triggers.ask("key", None)
+    world.triggers.ask(Asker("key", None, None))
     world.now += 1.9
     assert world.shot() is None
     world.now += 0.1
@@ -85,14 +91,14 @@ def test_a_request_that_gets_no_picture_in_time_gets_a_shot_without_one() -> Non
 
 def test_why_there_is_no_picture_is_said() -> None:
     world = World(RequestTrigger(kind="request"))
-    world.triggers.ask("a", None)
+    world.triggers.ask(Asker("a", None, None))
     world.see(1, trouble="is torn")
     world.now += 5
     shot = world.shot()
     assert shot is not None
     assert shot.frame.trouble == "no picture within 2 s: is torn"
     world.lost_since = world.now
-    world.triggers.ask("b", None)
+    world.triggers.ask(Asker("b", None, None))
     world.now += 5
     shot = world.shot()
     assert shot is not None
@@ -102,10 +108,14 @@ def test_why_there_is_no_picture_is_said() -> None:
 def test_requests_are_served_in_order_and_one_picture_may_serve_several() -> None:
     world = World(RequestTrigger(kind="request"))
     for key in "abc":
-        world.triggers.ask(key, None)
+        world.triggers.ask(Asker(key, None, None))
     world.now += 0.01
     world.see(1)
-    assert [shot.key for shot in (world.shot(), world.shot(), world.shot()) if shot] == ["a", "b", "c"]
+    assert [by(world.shot()) for _ in range(3)] == [
+        "a",
+        "b",
+        "c",
+    ]
 
 
 def test_an_interval_asks_in_time_and_not_twice_where_the_inspector_is_late() -> None:
@@ -128,7 +138,7 @@ def test_an_interval_takes_requests_too() -> None:
     world = World(IntervalTrigger(kind="interval", every_s=3600.0))
     world.see(1)
     assert world.shot() is not None
-    world.triggers.ask("key", None)
+    world.triggers.ask(Asker("key", None, None))
     world.see(2)
     shot = world.shot()
     assert shot is not None
@@ -138,23 +148,23 @@ def test_an_interval_takes_requests_too() -> None:
 def test_too_many_requests_are_refused_and_none_is_lost() -> None:
     world = World(RequestTrigger(kind="request"))
     for number in range(MOST_ASKED):
-        world.triggers.ask(str(number), None)
+        world.triggers.ask(Asker(str(number), None, None))
     with pytest.raises(TriggerError, match="requests wait already"):
-        world.triggers.ask("one more", None)
+        world.triggers.ask(Asker("one more", None, None))
     world.see(1)
-    assert [shot.key for shot in iter(world.shot, None) if shot] == [str(number) for number in range(MOST_ASKED)]
+    assert [by(shot) for shot in iter(world.shot, None)] == [str(number) for number in range(MOST_ASKED)]
 
 
 def test_a_camera_that_triggers_takes_no_requests() -> None:
     with pytest.raises(TriggerError, match='set kind = "request"'):
-        World(CameraTrigger()).triggers.ask("key", None)
+        World(CameraTrigger()).triggers.ask(Asker("key", None, None))
 
 
 def test_who_has_asked_is_answered_by_a_station_that_stops() -> None:
     world = World(RequestTrigger(kind="request"))
-    world.triggers.ask("a", None)
-    world.triggers.ask("b", None)
-    assert [(shot.key, shot.frame.trouble) for shot in world.rest()] == [
+    world.triggers.ask(Asker("a", None, None))
+    world.triggers.ask(Asker("b", None, None))
+    assert [(by(shot), shot.frame.trouble) for shot in world.rest()] == [
         ("a", "the station was told to stop"),
         ("b", "the station was told to stop"),
     ]
