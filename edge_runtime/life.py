@@ -3,7 +3,7 @@
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
@@ -16,6 +16,9 @@ from edge_runtime.changeover import Changeover, first_bundle
 from edge_runtime.commands import follow_recipe, set_label
 from edge_runtime.committer import Committer
 from edge_runtime.messages import VerdictsShed
+from edge_runtime.evidence.store import PictureStore
+from edge_runtime.evidence.writer import Evidence
+from edge_runtime.inspector import Look
 from edge_runtime.metrics import Meters, NoMeters
 from edge_runtime.outbox import Outbox
 from edge_runtime.pulse import Pulse
@@ -55,6 +58,7 @@ def inspect(
         life.meters = stack.enter_context(_metered(life))
         life.broker.measure(life.meters.delivered)
         stack.enter_context(life.broker)
+        stack.enter_context(life.evidence)
         stack.enter_context(life.changeover.watching(life.broker.tell))
         try:
             with life.committer, service.looking_after(life.ward(path)):
@@ -81,12 +85,17 @@ class Life:
         self.station = station
         store = Store(station.data, station.trusted_keys)
         bundle, choice = first_bundle(station, store)
-        self.outbox = stack.enter_context(Outbox(station.data, on_shed=self._shed))
+        limits = station.evidence
+        pictures = PictureStore(
+            station.data / "evidence", max_bytes=limits.max_bytes, max_age_days=limits.max_age_days
+        )
+        self.outbox = stack.enter_context(Outbox(station.data, on_shed=self._shed, give_up=pictures.give_up))
         self.committer = Committer(self.outbox)
         self.meters: Meters = NoMeters()
         self.recipe = Recipe(station.data, station.expected(), bundle.info.labels)
         self.changeover = Changeover(station, store, self.recipe, bundle, choice, share)
         self.broker = Broker(station, self.outbox, lambda: self.vitals.facts())  # noqa: PLW0108  # made of the broker, below
+        self.evidence = Evidence(pictures, limits, self.broker.tell)
         wake = threading.Event()
         each = isinstance(station.trigger, CameraTrigger)
         self.capture = Capture(partial(open_camera, station.camera), wake, self.broker.tell, each=each)
@@ -105,6 +114,7 @@ class Life:
             self.committer,
             self.outbox,
             self.broker,
+            self.evidence,
         )
         _say_what_begins(station, bundle, choice, self.recipe)
 
@@ -119,16 +129,21 @@ class Life:
         inspector = self.changeover.inspector  # before the labels: see there
         labels = self.recipe.labels_at(shot.frame.taken)
         inspection = inspector.inspect(shot.frame, labels, shot.trigger, shot.asked_by)
-        self.committer.keep(inspection.verdict, partial(self._kept, shot, time.perf_counter()), request=shot.key)
+        named = self.evidence.name(shot.frame, inspection)
+        then = partial(self._kept, shot, named, inspection.looks, time.perf_counter())
+        self.committer.keep(named, then, request=shot.key)
         if shot.frame.pixels is not None:
             self.pulse.beat()
 
-    def _kept(self, shot: Shot, decided: float, verdict: Verdict) -> None:
+    def _kept(
+        self, shot: Shot, named: Verdict, looks: Mapping[str, Look], decided: float, verdict: Verdict
+    ) -> None:
         """It is on the disk: it may be published, and who asked may know. `decided`: when it was (`perf_counter`)."""
         self.broker.wake()
         self.meters.judged(verdict, time.perf_counter() - decided)
         if shot.key is not None:
             self.requests.answer(shot.key, verdict.to_json())
+        self.evidence.keep(shot.frame, named, verdict, looks)
 
     def _looked(self, frame: Frame) -> None:
         """A frame of a free-running camera came."""
