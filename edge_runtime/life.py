@@ -86,9 +86,7 @@ class Life:
         store = Store(station.data, station.trusted_keys)
         bundle, choice = first_bundle(station, store)
         limits = station.evidence
-        pictures = PictureStore(
-            station.data / "evidence", max_bytes=limits.max_bytes, max_age_days=limits.max_age_days
-        )
+        pictures = PictureStore(station.data / "evidence", max_bytes=limits.max_bytes, max_age_days=limits.max_age_days)
         self.outbox = stack.enter_context(Outbox(station.data, on_shed=self._shed, give_up=pictures.give_up))
         self.committer = Committer(self.outbox)
         self.meters: Meters = NoMeters()
@@ -135,9 +133,7 @@ class Life:
         if shot.frame.pixels is not None:
             self.pulse.beat()
 
-    def _kept(
-        self, shot: Shot, named: Verdict, looks: Mapping[str, Look], decided: float, verdict: Verdict
-    ) -> None:
+    def _kept(self, shot: Shot, named: Verdict, looks: Mapping[str, Look], decided: float, verdict: Verdict) -> None:
         """It is on the disk: it may be published, and who asked may know. `decided`: when it was (`perf_counter`)."""
         self.broker.wake()
         self.meters.judged(verdict, time.perf_counter() - decided)

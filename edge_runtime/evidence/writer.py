@@ -53,9 +53,7 @@ class Evidence:
     disk was full; `failed`: named in the verdict, and then not written. `stopped`: why nothing is kept now, else None.
     """
 
-    def __init__(
-        self, store: PictureStore, limits: EvidenceLimits, tell: Tell, clock: Clock = time.monotonic
-    ) -> None:
+    def __init__(self, store: PictureStore, limits: EvidenceLimits, tell: Tell, clock: Clock = time.monotonic) -> None:
         self._store, self._limits, self._tell, self._clock = store, limits, tell, clock
         self._named = 0  # pictures that are named, and neither written nor given up yet
         self._mutex = threading.Lock()
