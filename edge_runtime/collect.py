@@ -4,15 +4,14 @@ What is kept is a region's picture as an inspection would get it: cut, drawn upr
 camera's resolution; training makes views of it by the same rules as the line.
 """
 
-import fcntl
 import glob
 import logging
 import os
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -26,6 +25,7 @@ from edge_runtime.cameras import open_camera
 from edge_runtime.cameras.capture import Capture
 from edge_runtime.errors import PictureError, UsageError
 from edge_runtime.framing import Framing, Unfit
+from edge_runtime.lock import lock_folder
 from edge_runtime.picture import Image, is_blank, printable, read_picture
 from edge_runtime.quality import quality
 from edge_runtime.regions import Cut, Region, cut
@@ -66,8 +66,8 @@ class Wishes:
 def collect(path: Path, wishes: Wishes) -> None:
     """Keep views of the camera of the station `path` until there are `count`, its replay ends, or Ctrl-C comes.
 
-    Raises StationError, CameraError, PictureError (of a mark or an empty zone), and UsageError where that cannot be: no
-    such region, nothing that triggers, a folder that cannot be written, or the daemon has the camera.
+    Raises StationError, CameraError, PictureError (of a mark or an empty zone), OutboxError where the daemon has the
+    camera, and UsageError where that cannot be: no such region, nothing that triggers, a folder that cannot be written.
     """
     station = Station.read(path)
     name = _one_of({name: name for name in station.region}, wishes.region)
@@ -76,9 +76,9 @@ def collect(path: Path, wishes: Wishes) -> None:
     views = _Views(wishes, station.station, name)
     wake, stop = threading.Event(), threading.Event()
     with ExitStack() as life:
-        life.enter_context(_alone(station.data))
+        life.enter_context(lock_folder(station.data))
         capture = Capture(partial(open_camera, station.camera), wake, _say_event, each=False)
-        triggers = Triggers(trigger, capture, wake, stop, lambda: None)
+        triggers = Triggers(trigger, capture, wake, stop, framing.watch)
         life.enter_context(capture)
         try:
             for shot in triggers:
@@ -203,28 +203,6 @@ def _trigger(station: Station, every_s: float | None) -> TriggerConfig:
     if isinstance(station.trigger, RequestTrigger):
         raise UsageError("this station waits for requests, and here nobody asks; say --every S")
     return station.trigger
-
-
-@contextmanager
-def _alone(data: Path) -> Iterator[None]:
-    """Hold the lock of the station's folder, so that the daemon has not the camera, too. Raises UsageError."""
-    try:
-        data.mkdir(parents=True, exist_ok=True)
-        file = (data / "lock").open("a+", encoding="utf-8")
-    except OSError as error:
-        raise UsageError(f"{data}: cannot be written ({error.strerror}); run this as the user of the daemon") from error
-    with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            file.seek(0)
-            owner = file.read(20).strip() or "unknown"
-            why = f"the camera is in use by another kenpin-edge (process {owner}); stop it while views are collected"
-            raise UsageError(why) from error
-        file.truncate(0)
-        file.write(str(os.getpid()))
-        file.flush()
-        yield
 
 
 def _say_event(kind: str, **facts: object) -> None:

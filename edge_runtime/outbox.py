@@ -99,8 +99,9 @@ class Outbox:
         """Open or make the outbox in `folder`. Raises OutboxError where that cannot be, or another process has it.
 
         A damaged file is moved aside, never deleted, and made anew from the ledger. `on_shed`: told what was given up,
-        without the lock, and not before the first call. `give_up`: has so many bytes of what is worth less than any
-        verdict deleted from the same disk, and returns how many that were; called with the lock. `clock` counts seconds, `now` is Unix time.
+        without the lock, and not before the first call. `give_up`: deletes so many bytes of what is worth less than any
+        verdict from the same disk, and returns how many those were; called with the lock. `clock` counts seconds, `now`
+        is Unix time.
         """
         self.path = folder / "outbox.db"
         self._bounds, self._on_shed, self._give_up, self._clock = bounds, on_shed, give_up, clock

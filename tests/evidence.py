@@ -2,7 +2,8 @@
 
 import shutil
 import subprocess
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,10 +13,23 @@ import pytest
 from uuid_utils import uuid7
 
 from edge_runtime.cameras import Frame
+from edge_runtime.evidence.config import EvidenceLimits
+from edge_runtime.evidence.store import PictureStore
+from edge_runtime.evidence.writer import Evidence
 from edge_runtime.inspector import Inspection, Look
 from edge_runtime.verdict import BundleRef, Call, Latency, Reason, RegionVerdict, Thresholds, Verdict
 
 WHY = {Call.OK: Reason.MATCH, Call.NG: Reason.DEFECT, Call.ERROR: Reason.FAULT}
+
+
+class Heard(list[tuple[str, dict[str, object]]]):
+    """The events that were told."""
+
+    def __call__(self, kind: str, **facts: object) -> None:
+        self.append((kind, facts))
+
+    def kinds(self) -> list[str]:
+        return [kind for kind, _ in self]
 
 
 def verdict(
@@ -57,6 +71,12 @@ def look(side: int = 16, channels: int = 1) -> Look:
 def inspection(call: Call) -> Inspection:
     """A verdict with what was seen of J4."""
     return Inspection(verdict(call), {"J4": look()})
+
+
+def keeper(folder: Path, limits: EvidenceLimits, heard: Heard, clock: Callable[[], float] = time.monotonic) -> Evidence:
+    """What keeps pictures in `folder`, as a station makes it."""
+    store = PictureStore(folder, max_bytes=limits.max_bytes, max_age_days=limits.max_age_days)
+    return Evidence(store, limits, heard, clock)
 
 
 @contextmanager

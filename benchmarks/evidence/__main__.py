@@ -11,6 +11,7 @@ import platform
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -99,12 +100,12 @@ def formats(frames: dict[str, Image]) -> Iterator[Row]:
     for name, frame in frames.items():
         for what, (suffix, setting) in FORMATS.items():
             data = cv2.imencode(suffix, frame, setting)[1]
-            back = cv2.imdecode(data, cv2.IMREAD_UNCHANGED).reshape(frame.shape)
+            back = np.asarray(cv2.imdecode(data, cv2.IMREAD_UNCHANGED)).reshape(frame.shape)
             yield {
                 "frame": name,
                 "format": what,
                 "MB": round(len(data) / 1e6, 2),
-                "ms": best(lambda suffix=suffix, frame=frame, setting=setting: cv2.imencode(suffix, frame, setting)),
+                "ms": best(partial(cv2.imencode, suffix, frame, setting)),
                 "lossless": bool((back == frame).all()),
             }
 
@@ -138,21 +139,21 @@ def felt(path: Path, frame: Image, seconds: float) -> Iterator[Row]:
         inspector = Inspector(bundle, Framing({"J4": region}), every)
         with TemporaryDirectory() as name:
             limits = EvidenceLimits(max_bytes=kept, min_free_bytes=0)
-            with Evidence(Path(name), limits, lambda kind, **facts: print(kind, facts)) as evidence:
+            with Evidence(PictureStore(Path(name), max_bytes=kept), limits, say) as evidence:
                 took = []
                 for number in range(int(seconds * RATE_HZ)):
                     shot = shots[number % len(shots)]
                     begin = time.perf_counter()
                     seen = inspector.inspect(shot, {"J4": label}, "bench")
                     verdict = evidence.name(shot, seen)
-                    evidence.keep(shot, verdict, seen.looks)
+                    evidence.keep(shot, verdict, verdict, seen.looks)
                     took.append((time.perf_counter() - begin) * 1000)
                     time.sleep(max(0.0, 1 / RATE_HZ - took[-1] / 1000))
             if not kept:
                 drawn = overview(verdict, frame, seen.looks)
                 yield {
-                    "overview_ms": best(lambda v=verdict, s=seen: overview(v, frame, s.looks)),
-                    "jpeg_ms": best(lambda d=drawn: cv2.imencode(".jpg", d, [cv2.IMWRITE_JPEG_QUALITY, QUALITY])),
+                    "overview_ms": best(partial(overview, verdict, frame, seen.looks)),
+                    "jpeg_ms": best(partial(cv2.imencode, ".jpg", drawn, [cv2.IMWRITE_JPEG_QUALITY, QUALITY])),
                     "jpeg_kB": round(len(cv2.imencode(".jpg", drawn, [cv2.IMWRITE_JPEG_QUALITY, QUALITY])[1]) / 1e3),
                 }
             median, p99 = np.percentile(took, [50, 99])
@@ -165,6 +166,11 @@ def felt(path: Path, frame: Image, seconds: float) -> Iterator[Row]:
                 "dropped": evidence.dropped,
                 "failed": evidence.failed,
             }
+
+
+def say(kind: str, **facts: object) -> None:
+    """What a station would publish."""
+    print(kind, facts)
 
 
 def best(work: Callable[[], object]) -> float:

@@ -11,13 +11,12 @@ import pytest
 from edge_runtime.cameras import Frame
 from edge_runtime.cli import main
 from edge_runtime.evidence.config import EvidenceLimits
-from edge_runtime.evidence.writer import Evidence
 from edge_runtime.framing import Framing
 from edge_runtime.inspector import Inspection
 from edge_runtime.picture import Image, ViewSpec, read_picture
 from edge_runtime.regions import Cut, Region
 from edge_runtime.verdict import Call, Verdict
-from tests.evidence import frame, look, verdict
+from tests.evidence import Heard, frame, keeper, look, verdict
 from train.datasets.folder import layout
 
 Captured = pytest.CaptureFixture[str]
@@ -155,7 +154,7 @@ def test_it_does_not_run_beside_the_daemon(tmp_path: Path, capsys: Captured) -> 
         lock.flush()
         fcntl.flock(lock, fcntl.LOCK_EX)
         assert collect(path, "--good") == 2
-    assert "in use by another kenpin-edge (process 4711); stop it" in capsys.readouterr().err
+    assert "is in use by another kenpin-edge (process 4711); stop it" in capsys.readouterr().err
     assert views(tmp_path, "A12", "train", "good") == []
     assert collect(path, "--good") == 0
 
@@ -200,12 +199,12 @@ def test_a_data_set_that_cannot_be_written_is_told_in_one_line(tmp_path: Path, c
 def keep(folder: Path, *calls: Call) -> list[Verdict]:
     """Evidence of a station, as the daemon keeps it; each a frame of 48 × 64 with J4 at 8, 4, 32, 32."""
     limits = EvidenceLimits(min_free_bytes=0)
-    with Evidence(folder / "state" / "evidence", limits, lambda kind, **_: None) as evidence:
+    with keeper(folder / "state" / "evidence", limits, Heard()) as evidence:
         made = []
         for number, call in enumerate(calls):
             shot, seen = frame(number), Inspection(verdict(call), {"J4": look()})
             made.append(evidence.name(shot, seen))
-            evidence.keep(shot, made[-1], seen.looks)
+            evidence.keep(shot, made[-1], made[-1], seen.looks)
     return made
 
 

@@ -17,18 +17,8 @@ from edge_runtime.evidence.writer import KEPT, Evidence, is_sampled
 from edge_runtime.inspector import Inspection
 from edge_runtime.picture import Image, read_picture
 from edge_runtime.verdict import Call, Verdict
-from tests.evidence import frame, inspection, small_disk, verdict
+from tests.evidence import Heard, frame, inspection, keeper, small_disk, verdict
 from tests.integration.parts import wait_until
-
-
-class Heard(list[tuple[str, dict[str, object]]]):
-    """The events that were told."""
-
-    def __call__(self, kind: str, **facts: object) -> None:
-        self.append((kind, facts))
-
-    def kinds(self) -> list[str]:
-        return [kind for kind, _ in self]
 
 
 @pytest.fixture
@@ -62,13 +52,13 @@ def pixels_of(shot: Frame) -> Image:
 def judged(evidence: Evidence, seen: Inspection, shot: Frame) -> Verdict:
     """As `life.inspect` does, without an outbox."""
     named = evidence.name(shot, seen)
-    evidence.keep(shot, named, seen.looks)
+    evidence.keep(shot, named, named, seen.looks)
     return named
 
 
 def test_an_ng_names_its_frame_which_is_the_one_that_came_to_the_last_bit(tmp_path: Path, heard: Heard) -> None:
     shot = frame()
-    with Evidence(tmp_path, limits(), heard) as evidence:
+    with keeper(tmp_path, limits(), heard) as evidence:
         named = judged(evidence, inspection(Call.NG), shot)
     assert named.evidence == f"{named.captured_at:%Y/%m/%d}/{named.id}-NG.png"
     assert np.array_equal(read_picture(tmp_path / named.evidence), pixels_of(shot))
@@ -82,13 +72,13 @@ def test_an_ng_names_its_frame_which_is_the_one_that_came_to_the_last_bit(tmp_pa
 
 def test_a_grey_frame_stays_grey(tmp_path: Path, heard: Heard) -> None:
     shot = frame(channels=1)
-    with Evidence(tmp_path, limits(), heard) as evidence:
+    with keeper(tmp_path, limits(), heard) as evidence:
         named = judged(evidence, inspection(Call.ERROR), shot)
     assert np.array_equal(read_picture(tmp_path / str(named.evidence)), pixels_of(shot))
 
 
 def test_an_error_without_a_picture_names_none(tmp_path: Path, heard: Heard) -> None:
-    with Evidence(tmp_path, limits(), heard) as evidence:
+    with keeper(tmp_path, limits(), heard) as evidence:
         nothing = Frame(None, 0, 1, 0.0, trouble="lost")
         assert judged(evidence, inspection(Call.ERROR), nothing).evidence is None
     assert evidence.dropped == 0
@@ -106,7 +96,7 @@ def test_of_what_is_ok_the_stated_share_is_kept_the_same_for_the_same_ids() -> N
 
 
 def test_without_room_to_keep_any_nothing_is_named_or_made(tmp_path: Path, heard: Heard) -> None:
-    with Evidence(tmp_path / "evidence", limits(max_bytes=0), heard) as evidence:
+    with keeper(tmp_path / "evidence", limits(max_bytes=0), heard) as evidence:
         assert judged(evidence, inspection(Call.NG), frame()).evidence is None
     assert not (tmp_path / "evidence").exists()
     assert evidence.dropped == 0
@@ -115,7 +105,7 @@ def test_without_room_to_keep_any_nothing_is_named_or_made(tmp_path: Path, heard
 def test_who_writes_too_slowly_drops_pictures_and_the_verdicts_do_not_name_them(
     tmp_path: Path, heard: Heard, slow: threading.Event, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with Evidence(tmp_path, limits(), heard) as evidence:
+    with keeper(tmp_path, limits(), heard) as evidence:
         named = [judged(evidence, inspection(Call.NG), frame()) for _ in range(KEPT + 10)]
         assert evidence.dropped >= 9
         slow.set()
@@ -127,8 +117,29 @@ def test_who_writes_too_slowly_drops_pictures_and_the_verdicts_do_not_name_them(
     assert caplog.text.count("pictures come faster than they can be written") == 1
 
 
+def test_a_request_that_had_its_answer_already_writes_nothing_and_takes_no_room(tmp_path: Path, heard: Heard) -> None:
+    with keeper(tmp_path, limits(), heard) as evidence:
+        earlier = judged(evidence, inspection(Call.NG), frame(1))
+        for _ in range(2 * KEPT):
+            shot, again = frame(2), inspection(Call.NG)
+            evidence.keep(shot, evidence.name(shot, again), earlier, again.looks)
+    assert (evidence.kept, evidence.dropped) == (1, 0)
+    assert np.array_equal(read_picture(tmp_path / str(earlier.evidence)), pixels_of(frame(1)))
+
+
+def test_what_is_named_while_the_outbox_commits_has_its_room(tmp_path: Path, heard: Heard) -> None:
+    shot = frame()
+    with keeper(tmp_path, limits(), heard) as evidence:
+        seen = [inspection(Call.NG) for _ in range(KEPT + 3)]
+        named = [evidence.name(shot, each) for each in seen]
+        assert [each.evidence is not None for each in named] == [True] * KEPT + [False] * 3
+        for verdict_named, each in zip(named, seen, strict=True):
+            evidence.keep(shot, verdict_named, verdict_named, each.looks)
+    assert (evidence.kept, evidence.dropped) == (KEPT, 3)
+
+
 def test_at_the_end_what_waits_is_written(tmp_path: Path, heard: Heard) -> None:
-    with Evidence(tmp_path, limits(), heard) as evidence:
+    with keeper(tmp_path, limits(), heard) as evidence:
         named = [judged(evidence, inspection(Call.NG), frame()) for _ in range(KEPT)]
     assert [each for each in named if not (tmp_path / str(each.evidence)).is_file()] == []
 
@@ -141,7 +152,7 @@ def test_an_end_does_not_wait_for_a_disk_that_hangs_and_says_what_is_missing(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     monkeypatch.setattr("edge_runtime.evidence.writer.DRAIN_S", 0.05)
-    with Evidence(tmp_path, limits(), heard) as evidence:
+    with keeper(tmp_path, limits(), heard) as evidence:
         judged(evidence, inspection(Call.NG), frame())
         wait_until(evidence._queue.empty, "the first is in the writer's hands")
         for _ in range(3):
@@ -162,7 +173,7 @@ def test_a_picture_that_cannot_be_drawn_costs_that_picture_only(
         return overview(*what)
 
     monkeypatch.setattr("edge_runtime.evidence.writer.overview", once)
-    with Evidence(tmp_path, limits(), heard) as evidence:
+    with keeper(tmp_path, limits(), heard) as evidence:
         judged(evidence, inspection(Call.NG), frame())
         named = judged(evidence, inspection(Call.NG), frame())
     assert (evidence.failed, evidence.kept) == (1, 1)
@@ -172,7 +183,7 @@ def test_a_picture_that_cannot_be_drawn_costs_that_picture_only(
 def test_a_full_disk_stops_pictures_once_and_they_go_on_by_themselves(tmp_path: Path, heard: Heard) -> None:
     with small_disk(tmp_path / "disk", "3M") as disk:
         (disk / "ballast").write_bytes(bytes(2_900_000))
-        with Evidence(disk / "evidence", limits(), heard) as evidence:
+        with keeper(disk / "evidence", limits(), heard) as evidence:
             judged(evidence, inspection(Call.NG), frame(height=300, width=400))
             wait_until(lambda: evidence.stopped, "the full disk stops it")
             for _ in range(5):
@@ -204,7 +215,7 @@ def test_a_disk_that_fails_is_left_alone_and_tried_again_and_told_once(tmp_path:
     with small_disk(tmp_path / "disk", "8M", "nr_inodes=50") as disk:
         (disk / "evidence").mkdir()
         use_up(disk / "others")  # bytes are free, but no more files can be made
-        with Evidence(disk / "evidence", limits(), heard, clock=lambda: now[0]) as evidence:
+        with keeper(disk / "evidence", limits(), heard, clock=lambda: now[0]) as evidence:
             judged(evidence, inspection(Call.NG), frame())
             wait_until(lambda: evidence.stopped, "it stops")
             assert "No space left" in str(evidence.stopped)
@@ -226,15 +237,15 @@ def test_a_disk_that_fails_is_left_alone_and_tried_again_and_told_once(tmp_path:
 def test_verdicts_keep_the_free_bytes_that_are_theirs(tmp_path: Path, heard: Heard) -> None:
     with small_disk(tmp_path / "disk", "8M") as disk:
         free = limits(min_free_bytes=6_000_000)
-        with Evidence(disk / "evidence", free, heard) as evidence:
+        with keeper(disk / "evidence", free, heard) as evidence:
             for number in range(40):
                 judged(evidence, inspection(Call.NG), frame(number, height=300, width=400))
-                wait_until(evidence._queue.empty, "it is written or not")
+                wait_until(lambda: evidence._named == 0, "it is written or not")
             wait_until(lambda: evidence.stopped, "it stops")
             assert evidence._free() >= 6_000_000
             assert evidence.kept >= 2
             assert "less than 6 MB are free" in str(evidence.stopped)
-            freed = evidence.give_up(10**9)
+            freed = evidence._store.give_up(10**9)
             assert freed > 1_000_000
             wait_until(lambda: evidence.stopped is None, "it resumes when room was made")
     assert heard.kinds() == ["evidence-stopped", "evidence-resumed"]
@@ -242,7 +253,7 @@ def test_verdicts_keep_the_free_bytes_that_are_theirs(tmp_path: Path, heard: Hea
 
 def test_a_folder_that_cannot_be_made_stops_pictures_and_nothing_else(tmp_path: Path, heard: Heard) -> None:
     (tmp_path / "evidence").write_text("a file in the way")
-    with Evidence(tmp_path / "evidence", limits(), heard) as evidence:
+    with keeper(tmp_path / "evidence", limits(), heard) as evidence:
         judged(evidence, inspection(Call.NG), frame())
         wait_until(lambda: evidence.stopped, "it stops")
     assert heard.kinds() == ["evidence-stopped"]
