@@ -1,15 +1,11 @@
 """Verdicts and what was seen, made up for tests of evidence."""
 
-import shutil
-import subprocess
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
-import pytest
 from uuid_utils import uuid7
 
 from edge_runtime.cameras import Frame
@@ -77,22 +73,3 @@ def keeper(folder: Path, limits: EvidenceLimits, heard: Heard, clock: Callable[[
     """What keeps pictures in `folder`, as a station makes it."""
     store = PictureStore(folder, max_bytes=limits.max_bytes, max_age_days=limits.max_age_days)
     return Evidence(store, limits, heard, clock)
-
-
-@contextmanager
-def small_disk(folder: Path, size: str, *options: str) -> Iterator[Path]:
-    """A real file system of this size, mounted at `folder`."""
-    folder.mkdir(exist_ok=True)
-    program = shutil.which("mount") or pytest.fail("these tests need mount")
-    made = subprocess.run(
-        [program, "-t", "tmpfs", "-o", ",".join([f"size={size}", *options]), "tmpfs", str(folder)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if made.returncode:
-        pytest.fail(f"these tests fill a disk of their own, and must be able to mount a tmpfs: {made.stderr.strip()}")
-    try:
-        yield folder
-    finally:
-        subprocess.run(["umount", "-l", str(folder)], check=True)

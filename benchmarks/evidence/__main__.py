@@ -100,7 +100,7 @@ def formats(frames: dict[str, Image]) -> Iterator[Row]:
     for name, frame in frames.items():
         for what, (suffix, setting) in FORMATS.items():
             data = cv2.imencode(suffix, frame, setting)[1]
-            back = np.asarray(cv2.imdecode(data, cv2.IMREAD_UNCHANGED)).reshape(frame.shape)
+            back = np.asarray(cv2.imdecode(data, cv2.IMREAD_UNCHANGED)).reshape(*SIZE, -1)
             yield {
                 "frame": name,
                 "format": what,

@@ -8,7 +8,7 @@ import pytest
 
 from edge_runtime.picture import read_picture
 from edge_runtime.verdict import Verdict
-from tests.evidence import small_disk
+from tests.faults.world import small_disk
 from tests.integration.parts import Line, Subscriber, wait_until
 
 EVERYTHING = "[evidence]\nok_share = 1.0\n"
@@ -66,10 +66,11 @@ def test_a_full_disk_stops_pictures_and_no_verdict(line: Line, subscriber: Subsc
     line.draw(5)
     line.repeat = True
     line.trigger = EVERYTHING + "min_free_bytes = 6_000_000\n"
-    with small_disk(line.folder / "state", "12M") as disk:
+    disk = line.folder / "state"
+    with small_disk(disk, 32):
         line.start()
         wait_until(lambda: any(disk.rglob("*.png")), "pictures are kept")
-        (disk / "ballast").write_bytes(bytes(7_000_000))
+        (disk / "ballast").write_bytes(bytes(9_000_000))
         wait_until(lambda: events(subscriber, "evidence-stopped"), "an event tells that pictures are no longer kept")
         before = len(subscriber.verdicts())
         later = verdicts(subscriber, before + 30)[before + 10 :]
@@ -101,6 +102,6 @@ def test_what_is_named_when_it_is_told_to_stop_is_written(line: Line, subscriber
 def test_a_mistake_in_the_table_is_told_with_its_line(line: Line, table: str) -> None:
     line.draw(1)
     line.trigger = f"[evidence]\n{table}\n"
-    assert line.start().wait(60) == 2
+    assert line.start().wait(60) == 78
     assert "[evidence]" in line.log()
     assert line.log().count("station.toml:") == 1

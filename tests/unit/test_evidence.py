@@ -13,11 +13,14 @@ import pytest
 from edge_runtime.cameras import Frame
 from edge_runtime.evidence.config import EvidenceLimits
 from edge_runtime.evidence.overview import overview
+from edge_runtime.evidence.store import PictureStore, name_of
 from edge_runtime.evidence.writer import KEPT, Evidence, is_sampled
 from edge_runtime.inspector import Inspection
+from edge_runtime.outbox import Entry, Outbox
 from edge_runtime.picture import Image, read_picture
 from edge_runtime.verdict import Call, Verdict
-from tests.evidence import Heard, frame, inspection, keeper, small_disk, verdict
+from tests.evidence import Heard, frame, inspection, keeper, verdict
+from tests.faults.world import fill, small_disk
 from tests.integration.parts import wait_until
 
 
@@ -181,7 +184,8 @@ def test_a_picture_that_cannot_be_drawn_costs_that_picture_only(
 
 
 def test_a_full_disk_stops_pictures_once_and_they_go_on_by_themselves(tmp_path: Path, heard: Heard) -> None:
-    with small_disk(tmp_path / "disk", "3M") as disk:
+    disk = tmp_path / "disk"
+    with small_disk(disk, 3):
         (disk / "ballast").write_bytes(bytes(2_900_000))
         with keeper(disk / "evidence", limits(), heard) as evidence:
             judged(evidence, inspection(Call.NG), frame(height=300, width=400))
@@ -212,7 +216,8 @@ def use_up(folder: Path) -> None:
 
 def test_a_disk_that_fails_is_left_alone_and_tried_again_and_told_once(tmp_path: Path, heard: Heard) -> None:
     now = [0.0]
-    with small_disk(tmp_path / "disk", "8M", "nr_inodes=50") as disk:
+    disk = tmp_path / "disk"
+    with small_disk(disk, 8, "nr_inodes=50"):
         (disk / "evidence").mkdir()
         use_up(disk / "others")  # bytes are free, but no more files can be made
         with keeper(disk / "evidence", limits(), heard, clock=lambda: now[0]) as evidence:
@@ -235,7 +240,8 @@ def test_a_disk_that_fails_is_left_alone_and_tried_again_and_told_once(tmp_path:
 
 
 def test_verdicts_keep_the_free_bytes_that_are_theirs(tmp_path: Path, heard: Heard) -> None:
-    with small_disk(tmp_path / "disk", "8M") as disk:
+    disk = tmp_path / "disk"
+    with small_disk(disk, 8):
         free = limits(min_free_bytes=6_000_000)
         with keeper(disk / "evidence", free, heard) as evidence:
             for number in range(40):
@@ -257,3 +263,19 @@ def test_a_folder_that_cannot_be_made_stops_pictures_and_nothing_else(tmp_path: 
         judged(evidence, inspection(Call.NG), frame())
         wait_until(lambda: evidence.stopped, "it stops")
     assert heard.kinds() == ["evidence-stopped"]
+
+
+def test_where_verdicts_find_no_room_pictures_go_before_anything_else_does(tmp_path: Path) -> None:
+    disk, shed = tmp_path / "disk", []
+    with small_disk(disk, 64):
+        pictures = PictureStore(disk / "evidence", max_bytes=10**9)
+        with Outbox(disk, give_up=pictures.give_up, on_shed=lambda *what: shed.append(what)) as outbox:
+            for _ in range(24):
+                assert pictures.put(name_of(verdict(Call.NG)), {".png": bytes(1_000_000)})
+            fill(disk)
+            for _ in range(40):
+                outbox.append_all([Entry(verdict(Call.OK)) for _ in range(50)])
+            assert outbox.balance().waiting == 2000
+            assert 0 < pictures.count < 24
+            assert (disk / "reserve").stat().st_size > 0
+    assert shed == []
