@@ -107,11 +107,11 @@ def _row(region: RegionVerdict, look: Look | None, limits: Thresholds) -> Image:
         (_heat(look), f"difference, up to {_times(float(look.difference.max()))}"),
     ):
         drawn = _enlarged(picture)
-        if region.verdict is not Call.OK:
-            _ring(drawn, across * drawn.shape[1], down * drawn.shape[0])
         tile = np.full((drawn.shape[0] + LINE + GAP, TILE + GAP, 3), PAPER, np.uint8)
         _put(tile, drawn, 0, 0)
-        _write(tile, what, 0, drawn.shape[0] + 20, 15, FAINT)
+        if region.verdict is not Call.OK:
+            _ring(tile, across * drawn.shape[1], down * drawn.shape[0])
+        _write(tile, what, 0, drawn.shape[0] + 34, 15, FAINT)
         tiles.append(tile)
     return np.vstack([said, np.hstack(tiles)])
 

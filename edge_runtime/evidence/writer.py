@@ -127,6 +127,8 @@ class Evidence:
                 self._look_after()
                 job = self._queue.get(timeout=TICK_S)
             except queue.Empty:
+                if self._over.is_set():
+                    return
                 continue
             if job is None or self._over.is_set():
                 return

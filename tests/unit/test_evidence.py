@@ -163,6 +163,7 @@ def test_an_end_does_not_wait_for_a_disk_that_hangs_and_says_what_is_missing(
     assert evidence.failed == 3
     assert "3 pictures that verdicts name were not written before the end" in caplog.text
     slow.set()
+    wait_until(lambda: not evidence._thread.is_alive(), "the thread ends when the disk lets it go")
 
 
 def test_a_picture_that_cannot_be_drawn_costs_that_picture_only(
