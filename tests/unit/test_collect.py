@@ -220,6 +220,15 @@ def test_kept_evidence_becomes_a_training_view_by_id_or_by_its_name(tmp_path: Pa
     assert all(re.fullmatch(r"\d{8}T\d{6}\.\d{6}-cam-2-J4\.png", each.name) for each in made)
 
 
+def test_two_views_of_one_moment_are_two_files(tmp_path: Path) -> None:
+    path = station(tmp_path, 0)
+    (there,) = keep(tmp_path, Call.NG)
+    for _ in range(2):
+        assert collect(path, "--good", "--from-evidence", there.id) == 0
+    first, second = views(tmp_path, "A12", "train", "good")
+    assert first.read_bytes() == second.read_bytes()
+
+
 @pytest.mark.parametrize("name", ["no-such-id", "2026/01/01/none.png", "../../../etc/passwd", "*", ""])
 def test_evidence_that_is_not_there_is_told_and_nothing_is_kept(tmp_path: Path, capsys: Captured, name: str) -> None:
     path = station(tmp_path, 0)
