@@ -26,6 +26,7 @@ from edge_runtime.cameras.capture import Capture
 from edge_runtime.errors import PictureError, UsageError
 from edge_runtime.framing import Framing, Unfit
 from edge_runtime.lock import lock_folder
+from edge_runtime.messages import Happening
 from edge_runtime.picture import Image, is_blank, printable, read_picture
 from edge_runtime.quality import quality
 from edge_runtime.regions import Cut, Region, cut
@@ -205,9 +206,9 @@ def _trigger(station: Station, every_s: float | None) -> TriggerConfig:
     return station.trigger
 
 
-def _say_event(kind: str, **facts: object) -> None:
+def _say_event(happening: Happening) -> None:
     """What the daemon would publish; the capture has logged it."""
-    log.debug("%s %s", kind, facts)
+    log.debug("%s", happening)
 
 
 def _kept(folder: Path, name: str) -> Path:

@@ -15,10 +15,10 @@ from edge_runtime.cameras.capture import Capture
 from edge_runtime.changeover import Changeover, first_bundle
 from edge_runtime.commands import follow_recipe, set_label
 from edge_runtime.committer import Committer
-from edge_runtime.messages import VerdictsShed
 from edge_runtime.evidence.store import PictureStore
 from edge_runtime.evidence.writer import Evidence
 from edge_runtime.inspector import Look
+from edge_runtime.messages import VerdictsShed
 from edge_runtime.metrics import Meters, NoMeters
 from edge_runtime.outbox import Outbox
 from edge_runtime.pulse import Pulse

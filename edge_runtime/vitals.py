@@ -9,8 +9,8 @@ from edge_runtime.changeover import Changeover
 from edge_runtime.committer import Committer
 from edge_runtime.console import version
 from edge_runtime.engine import about
-from edge_runtime.messages import Condition, EngineRef
 from edge_runtime.evidence.writer import Evidence
+from edge_runtime.messages import Condition, EngineRef
 from edge_runtime.metrics import Readings
 from edge_runtime.outbox import Outbox
 from edge_runtime.pulse import Pulse

@@ -13,19 +13,20 @@ from edge_runtime.evidence.config import EvidenceLimits
 from edge_runtime.evidence.store import PictureStore
 from edge_runtime.evidence.writer import Evidence
 from edge_runtime.inspector import Inspection, Look
+from edge_runtime.messages import Happening
 from edge_runtime.verdict import BundleRef, Call, Latency, Reason, RegionVerdict, Thresholds, Verdict
 
 WHY = {Call.OK: Reason.MATCH, Call.NG: Reason.DEFECT, Call.ERROR: Reason.FAULT}
 
 
-class Heard(list[tuple[str, dict[str, object]]]):
+class Heard(list[Happening]):
     """The events that were told."""
 
-    def __call__(self, kind: str, **facts: object) -> None:
-        self.append((kind, facts))
+    def __call__(self, happening: Happening) -> None:
+        self.append(happening)
 
     def kinds(self) -> list[str]:
-        return [kind for kind, _ in self]
+        return [happening.kind for happening in self]
 
 
 def verdict(

@@ -27,6 +27,7 @@ from edge_runtime.evidence.store import PictureStore
 from edge_runtime.evidence.writer import QUALITY, Evidence
 from edge_runtime.framing import Framing
 from edge_runtime.inspector import Inspector
+from edge_runtime.messages import Happening
 from edge_runtime.picture import Image, as_picture, read_picture
 from edge_runtime.regions import Region
 from edge_runtime.verdict import Thresholds
@@ -168,9 +169,9 @@ def felt(path: Path, frame: Image, seconds: float) -> Iterator[Row]:
             }
 
 
-def say(kind: str, **facts: object) -> None:
+def say(happening: Happening) -> None:
     """What a station would publish."""
-    print(kind, facts)
+    print(happening)
 
 
 def best(work: Callable[[], object]) -> float:

@@ -18,6 +18,7 @@ from edge_runtime.evidence.config import EvidenceLimits
 from edge_runtime.evidence.overview import overview
 from edge_runtime.evidence.store import PictureStore, name_of, room_for
 from edge_runtime.inspector import Inspection, Look
+from edge_runtime.messages import EvidenceResumed, EvidenceStopped
 from edge_runtime.picture import Image
 from edge_runtime.verdict import Call, Verdict
 
@@ -47,7 +48,7 @@ class _Waiting:
 class Evidence:
     """Keeps pictures of verdicts in `store`. A context manager: within it, it writes. For several threads.
 
-    `tell` gets `evidence-stopped` and `evidence-resumed`.
+    `tell` gets `EvidenceStopped` and `EvidenceResumed`.
 
     `kept`: how many were written; `dropped`: wanted, but not named in the verdict, since the writer was behind or the
     disk was full; `failed`: named in the verdict, and then not written. `stopped`: why nothing is kept now, else None.
@@ -204,13 +205,13 @@ class Evidence:
         self.stopped = f"{error}" if error is not None else f"less than {least:.0f} MB are free on the disk"
         self._missed_before = self.dropped + self.failed
         log.warning("pictures are no longer kept: %s; verdicts go on", self.stopped)
-        self._tell("evidence-stopped", why=self.stopped)
+        self._tell(EvidenceStopped(why=self.stopped))
 
     def _resume(self) -> None:
         self.stopped, self._again = None, 0.0
         missed = self.dropped + self.failed - self._missed_before
         log.info("pictures are kept again; %d were left out meanwhile", missed)
-        self._tell("evidence-resumed", missed=missed)
+        self._tell(EvidenceResumed(missed=missed))
 
     def _take_what_waits(self) -> int:
         left = 0

@@ -16,6 +16,7 @@ from edge_runtime.evidence.overview import overview
 from edge_runtime.evidence.store import PictureStore, name_of
 from edge_runtime.evidence.writer import KEPT, Evidence, is_sampled
 from edge_runtime.inspector import Inspection
+from edge_runtime.messages import EvidenceResumed
 from edge_runtime.outbox import Entry, Outbox
 from edge_runtime.picture import Image, read_picture
 from edge_runtime.verdict import Call, Verdict
@@ -200,7 +201,7 @@ def test_a_full_disk_stops_pictures_once_and_they_go_on_by_themselves(tmp_path: 
             wait_until(lambda: evidence.kept == 1, "a picture is kept")
             assert (disk / "evidence" / str(named.evidence)).is_file()
     assert heard.kinds() == ["evidence-stopped", "evidence-resumed"]
-    assert heard[1][1] == {"missed": 6}
+    assert heard[1] == EvidenceResumed(missed=6)
     assert evidence.failed == 1
 
 
