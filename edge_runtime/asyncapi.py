@@ -70,6 +70,7 @@ HAPPENINGS: tuple[Happening, ...] = (
     messages.VerdictsShed(count=120, first=9000, last=9119),
     messages.OutboxDamaged(why="database disk image is malformed", moved_to="outbox.damaged-20261124T031255Z.db"),
     messages.EvidenceStopped(why="the disk is full"),
+    messages.EvidenceResumed(missed=17),
     messages.RecipeChanged(recipe=RECIPE, was={"J4": "A12", "J5": "B7"}, by="topic"),
     messages.RecipeRefused(
         recipe=RECIPE,

@@ -35,6 +35,8 @@ EXAMPLES = """examples:
       take one picture from a station's camera
   kenpin-edge regions station.toml frame.png --out overlay.png
       draw where the regions and marks of a station are on a picture of its camera
+  kenpin-edge collect station.toml --label A12 --out dataset --good --every 2 --count 60
+      take training views of a part from a station's camera (docs/collect.md)
   kenpin-edge tune part.onnx
       measure which engine runs the bundle fastest here; run and score use it from then on (docs/tune.md)
   kenpin-edge watch --host 10.0.0.5 --save verdicts.jsonl
@@ -75,6 +77,8 @@ def _command(arguments: argparse.Namespace) -> int:
             _bundle(arguments)
         case "cameras" | "grab" | "regions" | "mark":
             _aim(arguments)
+        case "collect":
+            _collect(arguments)
         case "presence":
             from edge_runtime.triggers.preview import draw
 
@@ -161,6 +165,24 @@ def _bundle(arguments: argparse.Namespace) -> None:
             install.remove(arguments.station, arguments.wanted, arguments.version)
 
 
+def _collect(arguments: argparse.Namespace) -> None:
+    from edge_runtime.collect import Wishes, collect, collect_evidence
+
+    wishes = Wishes(
+        label=arguments.label,
+        out=arguments.out,
+        region=arguments.region,
+        kind=arguments.defect or "good",
+        test=arguments.test,
+        count=arguments.count,
+        every_s=arguments.every,
+    )
+    if arguments.from_evidence:
+        collect_evidence(arguments.station, arguments.from_evidence, wishes)
+    else:
+        collect(arguments.station, wishes)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = Parser(
         prog="kenpin-edge",
@@ -227,6 +249,7 @@ def _parser() -> argparse.ArgumentParser:
     presence.add_argument("--out", type=Path, required=True, metavar="FILE.png", help="the picture to write")
 
     _add_aim(commands)
+    _add_collect(commands)
 
     tune = commands.add_parser(
         "tune",
@@ -375,6 +398,43 @@ def _add_cameras(commands: "argparse._SubParsersAction[Parser]") -> None:
     )
 
 
+def _add_collect(commands: "argparse._SubParsersAction[Parser]") -> None:
+    collect = commands.add_parser(
+        "collect",
+        help="take labelled training views from a station's camera",
+        description="Take labelled training views from a station's camera: one region, cut as an inspection cuts it, "
+        "at the camera's resolution. What an inspection would refuse is not kept. One view for each trigger of the "
+        "station (with presence: for each part), or with --every one each S seconds; until N, the end of a replay, or "
+        "Ctrl-C. Files are never overwritten (docs/collect.md). Stop the daemon meanwhile.",
+        epilog="example: kenpin-edge collect station.toml --label A12 --out dataset --good --every 2 --count 60",
+    )
+    collect.add_argument("station", type=Path, metavar="STATION.toml", help="the station file, see docs/station.md")
+    collect.add_argument("--label", type=_folder_name, required=True, metavar="L", help="which part is seen")
+    collect.add_argument(
+        "--out", type=Path, required=True, metavar="DATASET", help="the data set: views go to DATASET/L/train/good"
+    )
+    kind = collect.add_mutually_exclusive_group(required=True)
+    kind.add_argument("--good", action="store_true", help="the parts are good")
+    kind.add_argument(
+        "--defect",
+        type=_defect,
+        nargs="?",
+        const="defect",
+        metavar="NAME",
+        help="the parts have a defect; NAME: of this kind, in a folder of its own",
+    )
+    collect.add_argument("--test", action="store_true", help="for the test, DATASET/L/test, and not to learn from")
+    collect.add_argument("--region", metavar="R", help="which region; needed where there are several")
+    collect.add_argument("--count", type=_count, default=0, metavar="N", help="end after N views (default: go on)")
+    collect.add_argument("--every", type=_pause, metavar="S", help="a view each S seconds, whatever triggers there are")
+    collect.add_argument(
+        "--from-evidence",
+        nargs="+",
+        metavar="ID",
+        help="instead of the camera's: the pictures that the station kept for these verdicts, by id or evidence",
+    )
+
+
 def _add_bundle(commands: "argparse._SubParsersAction[Parser]") -> None:
     bundle = commands.add_parser(
         "bundle",
@@ -462,6 +522,18 @@ def _head(text: str) -> "Head":
     return Head(int(seq), digest)
 
 
+def _folder_name(text: str) -> str:
+    if not text or text.startswith(".") or any(letter in "/\\" or not letter.isprintable() for letter in text):
+        raise argparse.ArgumentTypeError(f'{text!r} is no name of a folder; no "/" or "\\", and no "." in front')
+    return text
+
+
+def _defect(text: str) -> str:
+    if text.lower() == "good":
+        raise argparse.ArgumentTypeError(f"{text!r} is no kind of defect")
+    return _folder_name(text)
+
+
 def _seconds(text: str) -> float:
     try:
         seconds = float(text)
@@ -469,6 +541,13 @@ def _seconds(text: str) -> float:
         seconds = 0.0
     if not 0 < seconds <= 3600:
         raise argparse.ArgumentTypeError(f"{text!r} is no time; expected seconds, above 0 and at most 3600")
+    return seconds
+
+
+def _pause(text: str) -> float:
+    seconds = _seconds(text)
+    if seconds < 0.01:
+        raise argparse.ArgumentTypeError(f"{text!r} is no time; expected 0.01 seconds or more")
     return seconds
 
 

@@ -3,10 +3,11 @@
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 from edge_runtime.broker import Broker
 from edge_runtime.bundle import Bundle
@@ -15,6 +16,9 @@ from edge_runtime.cameras.capture import Capture
 from edge_runtime.changeover import Changeover, first_bundle
 from edge_runtime.commands import follow_recipe, set_label
 from edge_runtime.committer import Committer
+from edge_runtime.evidence.store import PictureStore
+from edge_runtime.evidence.writer import Evidence
+from edge_runtime.inspector import Look
 from edge_runtime.messages import VerdictsShed
 from edge_runtime.metrics import Meters, NoMeters
 from edge_runtime.outbox import Outbox
@@ -55,6 +59,7 @@ def inspect(
         life.meters = stack.enter_context(_metered(life))
         life.broker.measure(life.meters.delivered)
         stack.enter_context(life.broker)
+        stack.enter_context(life.evidence)
         stack.enter_context(life.changeover.watching(life.broker.tell))
         try:
             with life.committer, service.looking_after(life.ward(path)):
@@ -71,6 +76,14 @@ def inspect(
     log.info("%s stopped after %d verdicts; %d wait in %s", station.station, count, waiting, path)
 
 
+class _Picture(NamedTuple):
+    """What evidence is made of, once the verdict is on the disk; held for those only that get any."""
+
+    frame: Frame
+    named: Verdict
+    looks: Mapping[str, Look]
+
+
 class Life:
     """The parts of one station, and what each tells the others."""
 
@@ -81,12 +94,15 @@ class Life:
         self.station = station
         store = Store(station.data, station.trusted_keys)
         bundle, choice = first_bundle(station, store)
-        self.outbox = stack.enter_context(Outbox(station.data, on_shed=self._shed))
+        limits = station.evidence
+        pictures = PictureStore(station.data / "evidence", max_bytes=limits.max_bytes, max_age_days=limits.max_age_days)
+        self.outbox = stack.enter_context(Outbox(station.data, on_shed=self._shed, give_up=pictures.give_up))
         self.committer = Committer(self.outbox)
         self.meters: Meters = NoMeters()
         self.recipe = Recipe(station.data, station.expected(), bundle.info.labels)
         self.changeover = Changeover(station, store, self.recipe, bundle, choice, share)
         self.broker = Broker(station, self.outbox, lambda: self.vitals.facts())  # noqa: PLW0108  # made of the broker, below
+        self.evidence = Evidence(pictures, limits, self.broker.tell)
         wake = threading.Event()
         each = isinstance(station.trigger, CameraTrigger)
         self.capture = Capture(partial(open_camera, station.camera), wake, self.broker.tell, each=each)
@@ -105,6 +121,7 @@ class Life:
             self.committer,
             self.outbox,
             self.broker,
+            self.evidence,
         )
         _say_what_begins(station, bundle, choice, self.recipe)
 
@@ -119,12 +136,14 @@ class Life:
         inspector = self.changeover.inspector  # before the labels: see there
         labels = self.recipe.labels_at(shot.frame.taken)
         inspection = inspector.inspect(shot.frame, labels, shot.trigger, shot.asker)
+        named = self.evidence.name(shot.frame, inspection)
+        picture = _Picture(shot.frame, named, inspection.looks) if named.evidence is not None else None
         key = shot.asker.key if shot.asker is not None else None
-        self.committer.keep(inspection.verdict, partial(self._kept, key, time.perf_counter()), request=key)
+        self.committer.keep(named, partial(self._kept, key, picture, time.perf_counter()), request=key)
         if shot.frame.pixels is not None:
             self.pulse.beat()
 
-    def _kept(self, key: str | None, decided: float, verdict: Verdict) -> None:
+    def _kept(self, key: str | None, picture: "_Picture | None", decided: float, verdict: Verdict) -> None:
         """It is on the disk: it may be published, and who asked may know.
 
         `key`: of the request; `decided`: when it was (`perf_counter`).
@@ -133,6 +152,8 @@ class Life:
         self.meters.judged(verdict, time.perf_counter() - decided)
         if key is not None:
             self.requests.answer(key, verdict.to_json())
+        if picture is not None:
+            self.evidence.keep(picture.frame, picture.named, verdict, picture.looks)
 
     def _looked(self, frame: Frame) -> None:
         """A frame of a free-running camera came."""

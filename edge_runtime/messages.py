@@ -196,6 +196,13 @@ class EvidenceStopped(_Message):
     why: str
 
 
+class EvidenceResumed(_Message):
+    """Pictures are kept again. `missed`: how many were left out meanwhile."""
+
+    kind: Literal["evidence-resumed"] = "evidence-resumed"
+    missed: int
+
+
 class RecipeChanged(_Message):
     """Other labels are expected from the next picture on. `recipe`: all of it now; `was`: what changed, before.
 
@@ -255,6 +262,7 @@ Happening = Annotated[
     | VerdictsShed
     | OutboxDamaged
     | EvidenceStopped
+    | EvidenceResumed
     | RecipeChanged
     | RecipeRefused
     | StationReread

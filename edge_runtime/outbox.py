@@ -38,6 +38,8 @@ SHED_TRIES = 20
 NOTED_S = 10.0
 """How stale the watermark beside the ledger may be: it costs two syncs, and its loss duplicates, nothing more."""
 _T = TypeVar("_T")
+PICTURES_AT_ONCE = 16 * 1024 * 1024
+"""Bytes of pictures that go where verdicts have no room: enough for thousands of these."""
 OnShed = Callable[[int, int, int], None]
 """How many verdicts were given up, and the first and the last of their numbers."""
 
@@ -90,16 +92,19 @@ class Outbox:
         *,
         bounds: Bounds = Bounds(),
         on_shed: OnShed = lambda _count, _first, _last: None,
+        give_up: Callable[[int], int] = lambda _count: 0,
         clock: Callable[[], float] = time.monotonic,
         now: Callable[[], float] = time.time,
     ) -> None:
         """Open or make the outbox in `folder`. Raises OutboxError where that cannot be, or another process has it.
 
         A damaged file is moved aside, never deleted, and made anew from the ledger. `on_shed`: told what was given up,
-        without the lock, and not before the first call. `clock` counts seconds, `now` is Unix time.
+        without the lock, and not before the first call. `give_up`: deletes so many bytes of what is worth less than any
+        verdict from the same disk, and returns how many those were; called with the lock. `clock` counts seconds, `now`
+        is Unix time.
         """
         self.path = folder / "outbox.db"
-        self._bounds, self._on_shed, self._clock = bounds, on_shed, clock
+        self._bounds, self._on_shed, self._give_up, self._clock = bounds, on_shed, give_up, clock
         self._mutex = threading.Lock()
         self._alarms: deque[tuple[int, int, int]] = deque()
         self._unfinished = False  # a file that is being made anew and is not whole yet
@@ -326,6 +331,9 @@ class Outbox:
 
     def _make_room(self) -> bool:
         """Free some of the disk without losing a verdict that waits; whether there was anything to free."""
+        if freed := self._give_up(PICTURES_AT_ONCE):
+            log.error("%s: the disk is full; %.1f MB of evidence pictures go", self.path, freed / 1e6)
+            return True
         if self._copy.ledger.drop_oldest(self._first_waiting()) or self._reserve.give_up():
             return True
         if self._copy.ledger.drop_oldest() or self._copy.ledger.drop_all():  # what waits is in the outbox, too

@@ -22,6 +22,7 @@ from pydantic_core import PydanticCustomError
 from edge_runtime.bundle import BundleInfo
 from edge_runtime.cameras.config import CameraConfig
 from edge_runtime.errors import StationError
+from edge_runtime.evidence.config import EvidenceLimits
 from edge_runtime.gate import GateLimits, Source
 from edge_runtime.marks import Mark
 from edge_runtime.metrics.config import MetricsConfig
@@ -176,6 +177,9 @@ class Station(Table):
         default={}, max_length=2, description="one or two tables like [mark.left] with template, at and search"
     )
     gate: GateLimits = Field(default=GateLimits(), description="a table with limits of a frame's quality")
+    evidence: EvidenceLimits = Field(
+        default=EvidenceLimits(), description="a table with which pictures are kept, and within what bounds"
+    )
     mqtt: Mqtt = Field(description='a table with host = "..."')
     thresholds: StationThresholds = Field(default=StationThresholds(), description="a table with defect and mismatch")
 

@@ -9,6 +9,7 @@ from edge_runtime.changeover import Changeover
 from edge_runtime.committer import Committer
 from edge_runtime.console import version
 from edge_runtime.engine import about
+from edge_runtime.evidence.writer import Evidence
 from edge_runtime.messages import Condition, EngineRef
 from edge_runtime.metrics import Readings
 from edge_runtime.outbox import Outbox
@@ -30,6 +31,7 @@ class Vitals:
     committer: Committer
     outbox: Outbox
     broker: Broker
+    evidence: Evidence
 
     def facts(self) -> Condition:
         """What the retained status says."""
@@ -74,7 +76,7 @@ class Vitals:
             balanced=balance.balanced,
             oldest_s=self._oldest_s(),
             broker_connected=self.broker.connected,
-            evidence_dropped=0,
+            evidence_dropped=self.evidence.dropped + self.evidence.failed,
         )
 
     def _oldest_s(self) -> float | None:

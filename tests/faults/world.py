@@ -53,10 +53,10 @@ def _ip(*arguments: str) -> None:
 
 
 @contextmanager
-def small_disk(folder: Path, megabytes: int) -> Iterator[None]:
-    """A file system of its own under `folder`."""
+def small_disk(folder: Path, megabytes: int, *options: str) -> Iterator[None]:
+    """A file system of its own under `folder`. `options`: of tmpfs."""
     folder.mkdir(parents=True)
-    mount = ["mount", "-t", "tmpfs", "-o", f"size={megabytes}m", "kenpin", str(folder)]
+    mount = ["mount", "-t", "tmpfs", "-o", ",".join([f"size={megabytes}m", *options]), "kenpin", str(folder)]
     done = subprocess.run(mount, capture_output=True, text=True, check=False)
     if done.returncode:
         pytest.fail(f"this test needs the right to mount a file system: {done.stderr}")

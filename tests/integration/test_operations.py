@@ -173,7 +173,13 @@ def test_a_clean_stop_leaves_nothing_behind(station: Line, subscriber: Subscribe
     wait_until(lambda: len(subscriber.verdicts()) > 3, "verdicts arrive")
     daemon.terminate()
     assert daemon.wait(30) == DONE
-    assert {path.name for path in (station.folder / "state").iterdir()} <= {"lock", "outbox.db", "ledger", "reserve"}
+    assert {path.name for path in (station.folder / "state").iterdir()} <= {
+        "lock",
+        "outbox.db",
+        "ledger",
+        "reserve",
+        "evidence",
+    }
     station.repeat = False
     assert station.start().wait(60) == DONE, "the lock is free"
 
