@@ -122,6 +122,7 @@ class Life:
             self.outbox,
             self.broker,
             self.evidence,
+            self.outbox.balance().verdicts,
         )
         _say_what_begins(station, bundle, choice, self.recipe)
 

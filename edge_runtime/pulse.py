@@ -1,5 +1,7 @@
 """Whether the line inspects, now: what the status, the watchdog and the metrics tell."""
 
+from datetime import UTC, datetime
+
 from edge_runtime.cameras import Clock
 from edge_runtime.cameras.capture import Capture
 from edge_runtime.messages import State
@@ -19,6 +21,7 @@ class Pulse:
     def __init__(self, capture: Capture, clock: Clock) -> None:
         self._capture, self._clock = capture, clock
         self._judged: float | None = None
+        self._since: tuple[State, datetime] | None = None
 
     def beat(self) -> None:
         """A picture was judged."""
@@ -30,6 +33,13 @@ class Pulse:
             return State.BLIND
         judged = self._judged
         return State.INSPECTING if judged is not None and self._clock() - judged < FRESH_S else State.IDLE
+
+    def since(self) -> tuple[State, datetime]:
+        """The state, and since when it is this one (UTC), as far as anybody asked."""
+        state, known = self.state(), self._since
+        if known is None or known[0] is not state:
+            known = self._since = state, datetime.now(UTC)
+        return known
 
     def hung(self, went_round: float) -> str | None:
         """What does not go on, in words; None where all does, also where there is nothing to judge.

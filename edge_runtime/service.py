@@ -16,7 +16,7 @@ log = logging.getLogger(__name__)
 BEAT_S = 0.5
 """How often it is looked whether a state has changed, or a signal came."""
 STATUS_S = 5.0
-"""How old the line may be that `systemctl status` shows."""
+"""How old the counts may be that `systemctl status` and the retained status show."""
 FED_WITHIN = 4
 """The watchdog is fed in a quarter of the time it allows: twice may go wrong."""
 
@@ -26,7 +26,8 @@ class Ward:
     """A station that is looked after.
 
     `hung`: what does not go on, in words. `state`: when it becomes another, `changed` is called, within a second.
-    `line`: how it goes, in a few words. `reread`: reads the station file again.
+    `line`: how it goes, in a few words; where that has changed, `changed` is called, too, now and then. `reread`: reads
+    the station file again.
     """
 
     name: str
@@ -57,6 +58,7 @@ class Service:
         self._wards: dict[str, Ward] = {}
         self._known: set[str] = set()  # stations that have begun, or failed
         self._states: dict[str, object] = {}
+        self._lines: dict[str, str] = {}
         self._complaint: str | None = None
         self._ready = self._stopping = False
         self._fed = self._told = clock()
@@ -114,9 +116,8 @@ class Service:
             with self._manager.reloading():
                 for ward in wards:
                     ward.reread()
-        changed = [ward for ward in wards if ward.state() != self._states[ward.name]]
+        changed = [ward for ward in wards if self._has_changed(ward, counts=self._clock() - self._told >= STATUS_S)]
         for ward in changed:
-            self._states[ward.name] = ward.state()
             ward.changed()
         trouble = self._trouble(wards)
         if self._stop.is_set():
@@ -126,6 +127,13 @@ class Service:
             if changed or self._clock() - self._told >= STATUS_S:
                 self._told = self._clock()
                 self._manager.tell(f"STATUS={trouble or self._line()}")
+
+    def _has_changed(self, ward: Ward, *, counts: bool) -> bool:
+        """Whether there is news of it; `counts`: also of what changes all the time."""
+        state, line = ward.state(), ward.line() if counts else self._lines.get(ward.name, "")
+        changed = state != self._states[ward.name] or line != self._lines.get(ward.name, "")
+        self._states[ward.name], self._lines[ward.name] = state, line
+        return changed
 
     def _trouble(self, wards: list[Ward]) -> str | None:
         """What hangs, said once."""

@@ -9,8 +9,9 @@ from edge_runtime.changeover import Changeover
 from edge_runtime.committer import Committer
 from edge_runtime.console import version
 from edge_runtime.engine import about
+from edge_runtime.errors import OutboxError
 from edge_runtime.evidence.writer import Evidence
-from edge_runtime.messages import Condition, EngineRef
+from edge_runtime.messages import CameraCount, Condition, EngineRef, Head, Ledger
 from edge_runtime.metrics import Readings
 from edge_runtime.outbox import Outbox
 from edge_runtime.pulse import Pulse
@@ -21,7 +22,10 @@ from edge_runtime.verdict import Verdict
 
 @dataclass(frozen=True)
 class Vitals:
-    """The parts of a running station that have something to say. For any thread."""
+    """The parts of a running station that have something to say. For any thread.
+
+    `verdicts_before`: how many there were ever when it began.
+    """
 
     capture: Capture
     triggers: Triggers
@@ -32,15 +36,38 @@ class Vitals:
     outbox: Outbox
     broker: Broker
     evidence: Evidence
+    verdicts_before: int
 
     def facts(self) -> Condition:
         """What the retained status says."""
-        judges = self.changeover.inspector.bundle
+        judges, (state, since) = self.changeover.inspector.bundle, self.pulse.since()
+        seen = self.capture
         return Condition(
-            state=self.pulse.state(),
+            state=state,
+            since=since,
             bundle=judges.ref,
             engine=EngineRef(**about(judges.engine)),
             recipe=dict(self.recipe.labels()),
+            camera=CameraCount(
+                frames=seen.frames, dropped=seen.dropped, missed=seen.missed, reconnects=seen.reconnects
+            ),
+            ledger=self._ledger(),
+        )
+
+    def _ledger(self) -> Ledger | None:
+        """That no verdict is lost, as numbers; None where the outbox cannot be read just now."""
+        try:
+            balance, head = self.outbox.balance(), self.outbox.head()
+        except OutboxError:  # said by who keeps verdicts
+            return None
+        return Ledger(
+            triggers=self.verdicts_before + self.triggers.count,
+            verdicts=balance.verdicts,
+            acknowledged=balance.acknowledged,
+            waiting=balance.waiting,
+            shed=balance.shed,
+            balanced=balance.balanced,
+            head=Head(seq=head.seq, hash=head.hash),
         )
 
     def hung(self) -> str | None:

@@ -76,6 +76,26 @@ def test_the_status_is_retained_and_tells_bundle_and_recipe(line: Line, broker: 
     subscriber.close()
 
 
+def test_the_status_reconciles_what_was_triggered_with_what_was_delivered(line: Line, broker: Mosquitto) -> None:
+    line.draw(30)
+    assert line.start().wait(60) == DONE, line.log()
+    broker.stop()
+    line.rate_hz = 100.0
+    line.start().wait(60)  # nobody takes these
+    broker.start()
+    late = Subscriber(broker.port)
+    line.start()
+    wait_until(lambda: "stopped" in late.states(), "the third run ends")
+    *_, last = (message.json() for message in late.messages if message.topic.endswith("/status"))
+    ledger = last["ledger"]
+    newest = Verdict.from_json(late.verdicts()[-1].payload)
+    assert ledger["head"] == {"seq": 90, "hash": hashlib.sha256(late.verdicts()[-1].payload).hexdigest()}
+    assert newest.seq == ledger["triggers"] == ledger["verdicts"] == ledger["acknowledged"] == 90
+    assert (ledger["waiting"], ledger["shed"], ledger["balanced"]) == (0, 0, True)
+    assert last["camera"] == {"frames": 30, "dropped": 0, "missed": 0, "reconnects": 0}
+    late.close()
+
+
 def test_a_label_set_by_command_is_answered_counts_at_once_and_survives_a_restart(
     line: Line, subscriber: Subscriber
 ) -> None:
