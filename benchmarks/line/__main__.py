@@ -24,7 +24,7 @@ import numpy as np
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-from benchmarks.speed.graphs import bundle_of, untrained
+from benchmarks.line.daemon import BOX, RESULTS, SIDE, bundle_file, frames, last_seq, station
 from edge_runtime.bundle import OUTPUTS, Bundle, load_bundle
 from edge_runtime.cameras import Frame
 from edge_runtime.committer import Committer
@@ -36,9 +36,6 @@ from edge_runtime.regions import Region
 from edge_runtime.verdict import Verdict
 from tests.integration.parts import Mosquitto, wait_until
 
-RESULTS = Path(__file__).parents[1] / "results"
-SIDE, PARTS = 128, 4
-BOX = (200, 100, SIDE, SIDE)
 Row = dict[str, Any]
 
 
@@ -49,7 +46,7 @@ def main() -> int:
     arguments = p.parse_args()
     began, rows = datetime.now(UTC), list[Row]()
     with tempfile.TemporaryDirectory() as folder:
-        bundle_path = _bundle(Path(folder))
+        bundle_path = bundle_file(Path(folder))
         for threads in (1, None):
             bundle = _on(load_bundle(bundle_path), threads)
             for row in (
@@ -66,7 +63,7 @@ def main() -> int:
 
 def latency(bundle: Bundle, folder: Path, seconds: float) -> Row:
     """From a frame in memory to its verdict on the disk, against `session.run` alone: medians, p99 and ratios."""
-    frames, inspector, bare = _frames(bundle), _inspector(bundle), _bare(bundle)
+    shown, inspector, bare = frames(bundle), _inspector(bundle), _bare(bundle)
     took: dict[str, list[float]] = {"bare": [], "committed": []}
     done = threading.Event()
 
@@ -80,12 +77,12 @@ def latency(bundle: Bundle, folder: Path, seconds: float) -> Row:
             committer.keep(inspector.inspect(frame, {"J4": "0"}, "camera").verdict, then)
             done.wait()
 
-        for frame in frames:
+        for frame in shown:
             bare(frame)
             whole(frame)
         end = time.perf_counter() + seconds
         while time.perf_counter() < end:
-            for frame in frames:
+            for frame in shown:
                 took["bare"].append(_ms(lambda: bare(frame)))  # noqa: B023  # called at once
                 took["committed"].append(_ms(lambda: whole(frame)))  # noqa: B023
     row: Row = {"what": "frame in memory to verdict on the disk", "engine": str(bundle.engine.setting)}
@@ -98,7 +95,7 @@ def latency(bundle: Bundle, folder: Path, seconds: float) -> Row:
 
 def throughput(bundle: Bundle, folder: Path, seconds: float) -> Row:
     """Verdicts a second that are given and kept one after the other, against `session.run` alone."""
-    frames, inspector, bare = _frames(bundle), _inspector(bundle), _bare(bundle)
+    shown, inspector, bare = frames(bundle), _inspector(bundle), _bare(bundle)
     rates: dict[str, list[float]] = {"bare": [], "kept": []}
     with Outbox(folder) as outbox, Committer(outbox) as committer:
 
@@ -106,8 +103,8 @@ def throughput(bundle: Bundle, folder: Path, seconds: float) -> Row:
             committer.keep(inspector.inspect(frame, {"J4": "0"}, "camera").verdict)
 
         for _ in range(max(3, round(seconds / 2))):
-            rates["bare"].append(_rate(bare, frames))
-            rates["kept"].append(_rate(whole, frames, committer.flush))
+            rates["bare"].append(_rate(bare, shown))
+            rates["kept"].append(_rate(whole, shown, committer.flush))
             outbox.done(outbox.head().seq)
     ratios = np.array(rates["kept"]) / np.array(rates["bare"])
     return {
@@ -125,7 +122,7 @@ def daemon(bundle: Bundle, folder: Path, seconds: float) -> Row:
 
     Its own process; in turns with a bare loop in this one.
     """
-    bare, frames = _bare(bundle), _frames(bundle)
+    bare, shown = _bare(bundle), frames(bundle)
     rates: dict[str, list[float]] = {"bare": [], "daemon": []}
     with _station(folder / "daemon", bundle) as count:
         wait_until(count, "it inspects")
@@ -134,7 +131,7 @@ def daemon(bundle: Bundle, folder: Path, seconds: float) -> Row:
             time.sleep(5)
             rates["daemon"].append((count() - before) / (time.perf_counter() - began))
     for _ in rates["daemon"]:
-        rates["bare"].append(_rate(bare, frames))
+        rates["bare"].append(_rate(bare, shown))
     return {
         "what": "kenpin-edge run, pictures from a folder as fast as it can",
         "engine": str(bundle.engine.setting),
@@ -150,60 +147,26 @@ def daemon(bundle: Bundle, folder: Path, seconds: float) -> Row:
 def _station(folder: Path, bundle: Bundle) -> Iterator[Callable[[], int]]:
     """A station that inspects as fast as it can, and what counts its verdicts."""
     (folder / "pictures").mkdir(parents=True, exist_ok=True)
-    for number, frame in enumerate(_frames(bundle)):
+    for number, frame in enumerate(frames(bundle)):
         assert frame.pixels is not None  # noqa: S101  # for mypy
         cv2.imwrite(str(folder / "pictures" / f"{number}.bmp"), frame.pixels)
     (folder / "broker").mkdir(exist_ok=True)
     broker = Mosquitto(folder / "broker")
     broker.start()
-    (folder / "station.toml").write_text(
-        f'site = "a"\nline = "b"\nstation = "c"\nbundle = "{bundle.path}"\ndata = "state"\n'
-        f'[camera]\nkind = "folder"\npath = "pictures"\nrate_hz = 1000.0\nrepeat = true\n'
-        f'[region.J4]\nexpected = "0"\nbox = {list(BOX)}\n'
-        f'[mqtt]\nhost = "127.0.0.1"\nport = {broker.port}\n'
-    )
-    command = [sys.executable, "-m", "edge_runtime", "run", str(folder / "station.toml")]
+    path = station(folder, bundle, broker.port, 1000.0)
+    command = [sys.executable, "-m", "edge_runtime", "run", str(path)]
     with (folder / "log").open("ab") as log:
         process = subprocess.Popen(command, stderr=log)  # noqa: S603  # our own
     try:
-        yield lambda: _last_seq(folder / "state")
+        yield lambda: last_seq(folder / "state")
     finally:
         process.terminate()
         process.wait()
         broker.stop()
 
 
-def _last_seq(data: Path) -> int:
-    """The last number in the newest file of the ledger; 0 where there is none yet."""
-    files = sorted((data / "ledger").glob("*.jsonl")) if (data / "ledger").is_dir() else []
-    if not files or not (lines := files[-1].read_bytes().splitlines()):
-        return 0
-    return int(json.loads(lines[-1])["seq"])
-
-
-def _bundle(folder: Path) -> Path:
-    decision, _ = untrained(SIDE, PARTS)
-    made = bundle_of(decision, PARTS)
-    path = folder / "part.onnx"
-    path.write_bytes(made.content())
-    return path
-
-
 def _on(bundle: Bundle, threads: int | None) -> Bundle:
     return bundle if threads is None else bundle.on(start(bundle.content(), Setting(threads=threads)))
-
-
-def _frames(bundle: Bundle) -> list[Frame]:
-    """A part that is expected, each time with other noise: naming a wrong part would take two verdicts more."""
-    x, y, w, h = BOX
-    rng = np.random.default_rng(3)
-    part = bundle.info.golden[0].view(bundle.info.view).astype(np.int16)
-    frames = []
-    for number in range(8):
-        pixels = rng.integers(40, 200, (480, 640, 1), np.uint8)
-        pixels[y : y + h, x : x + w] = np.clip(part + rng.integers(-2, 3, part.shape), 0, 255)
-        frames.append(Frame(pixels, time.time_ns(), number, 0.0))
-    return frames
 
 
 def _inspector(bundle: Bundle) -> Inspector:
@@ -230,13 +193,13 @@ def _ms(call: Callable[[], object]) -> float:
     return (time.perf_counter() - began) * 1000
 
 
-def _rate(call: Callable[[Frame], object], frames: list[Frame], last: Callable[[], object] = lambda: None) -> float:
+def _rate(call: Callable[[Frame], object], shown: list[Frame], last: Callable[[], object] = lambda: None) -> float:
     """Calls a second, for a second."""
     began, count = time.perf_counter(), 0
     while time.perf_counter() < began + 1:
-        for frame in frames:
+        for frame in shown:
             call(frame)
-        count += len(frames)
+        count += len(shown)
     last()
     return count / (time.perf_counter() - began)
 
