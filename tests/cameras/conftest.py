@@ -34,4 +34,6 @@ def plug() -> Iterator[Plug]:
     yield start
     for process in processes:
         process.kill()
-        process.communicate()
+        process.wait()
+        if process.stdout is not None:
+            process.stdout.close()
