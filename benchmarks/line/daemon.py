@@ -44,6 +44,7 @@ def station(folder: Path, bundle: Bundle, port: int, rate_hz: float) -> Path:
         f'site = "a"\nline = "b"\nstation = "c"\nbundle = "{bundle.path}"\ndata = "state"\n'
         f'[camera]\nkind = "folder"\npath = "pictures"\nrate_hz = {rate_hz}\nrepeat = true\n'
         f'[region.J4]\nexpected = "0"\nbox = {list(BOX)}\n'
+        f"[thresholds]\ndefect = 1.0\nmismatch = 1.0\n"  # what has learnt nothing shall not call all of it NG
         f'[mqtt]\nhost = "127.0.0.1"\nport = {port}\n'
     )
     return path
