@@ -84,7 +84,7 @@ def bundle_of(decision: Decision, labels: int) -> Bundle:
         thresholds=Thresholds(defect=0.5, mismatch=0.5),
         metrics={},
         golden=(Golden.of(asked["image"][0], 0, defect, mismatch, says["features"][0]),),
-        usual=(Usual(low=(0, 0, 0), high=(255, 255, 255)),) * labels,
+        usual=(Usual(low=(0, 0, 0), high=(255, 255, 2000)),) * labels,
         provenance=Provenance(data="", data_digest="", seed=0, created="", commit="", packages={}),
     )
     describe(model, info.to_properties())
