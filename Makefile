@@ -17,7 +17,7 @@ demo: $(VENV)/demo.done ## train, export, and watch a line inspect (DATA=shapes 
 	@$(BIN)/python -m demo --data $(DATA) --port $(PORT)
 
 test: lint mosquitto cameras ## linters, then every test: unit, property, integration
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n 3 --dist worksteal  # most of them wait for processes more than they compute
 
 lint: $(VENV)/dev.done ## ruff and mypy --strict
 	@$(BIN)/ruff check .

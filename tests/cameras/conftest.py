@@ -1,6 +1,9 @@
 """Cameras that are real to who opens them: servers and emulators, started here, ended here."""
 
+import fcntl
+import tempfile
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -24,8 +27,13 @@ def mjpeg() -> Iterator[Callable[..., MjpegCamera]]:
 
 @pytest.fixture
 def plug() -> Iterator[Plug]:
-    """Plugs the GigE camera in; kill what is returned, and it is out again."""
+    """Plugs the GigE camera in; kill what is returned, and it is out again.
+
+    GigE Vision has one port, and tests run side by side: the others wait.
+    """
     processes: list[Process] = []
+    turn = (Path(tempfile.gettempdir()) / "kenpin-gige.lock").open("w")
+    fcntl.flock(turn, fcntl.LOCK_EX)
 
     def start(lost: float | None = None) -> Process:
         processes.append(plugged_in(lost))
@@ -37,3 +45,4 @@ def plug() -> Iterator[Plug]:
         process.wait()
         if process.stdout is not None:
             process.stdout.close()
+    turn.close()

@@ -1,5 +1,6 @@
 """A running line and the engine that its tune file chose, with a real broker: no frame is lost, whatever it says."""
 
+import itertools
 import shutil
 from pathlib import Path
 from typing import Any
@@ -48,7 +49,8 @@ def test_the_line_inspects_at_once_and_the_chosen_engine_takes_over(own: Line, s
     wait_until(lambda: len(subscriber.verdicts()) > at + 50, "inspection goes on")
     own.stop()
     assert kinds(subscriber) == ["engine-switched"]
-    assert [engine["name"] for engine in engines(subscriber)] == ["onnxruntime", "openvino", "openvino"]
+    named = [name for name, _ in itertools.groupby(engine["name"] for engine in engines(subscriber))]
+    assert named == ["onnxruntime", "openvino"]
     assert engines(subscriber)[0]["provider"] == "CPU"
     assert "cam-2 runs its bundle with openvino CPU from now on" in own.log()
     assert_no_frame_was_lost(subscriber)
