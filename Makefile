@@ -8,7 +8,7 @@ DATA ?= elpv
 PORT ?= 18830
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: help demo test lint format mosquitto cameras clean
+.PHONY: help demo test lint format mosquitto cameras faults clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -16,8 +16,8 @@ help: ## this list
 demo: $(VENV)/demo.done ## train, export, and watch a line inspect (DATA=shapes is faster; PORT=18830)
 	@$(BIN)/python -m demo --data $(DATA) --port $(PORT)
 
-test: lint mosquitto cameras ## linters, then every test: unit, property, integration
-	@$(BIN)/python -m pytest -n 3 --dist worksteal  # most of them wait for processes more than they compute
+test: lint mosquitto cameras faults ## linters, then every test: unit, property, cameras, integration, faults
+	@$(BIN)/python -m pytest -n 3 --dist worksteal  # side by side: most wait for processes more than they compute
 
 lint: $(VENV)/dev.done ## ruff and mypy --strict
 	@$(BIN)/ruff check .
@@ -33,6 +33,9 @@ mosquitto: # a real broker for the integration tests
 
 cameras: # what the camera tests need: Aravis, an RTSP server
 	@scripts/cameras
+
+faults: # a network and a file system of their own for the fault tests
+	@scripts/faults
 
 $(VENV)/demo.done: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "kenpin needs Python 3.11 or newer; name one: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 2; }
