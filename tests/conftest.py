@@ -3,12 +3,18 @@
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from export import cli as export_cli
 from train import cli as train_cli
 
 TINY_EPOCHS = "10"
 """Enough that the label binds and good parts are mostly OK; a test of accuracy belongs in `benchmarks/`."""
+
+
+# How long a machine that has much to do takes to make an example says nothing of what is tested.
+settings.register_profile("kenpin", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("kenpin")
 
 
 @pytest.fixture(scope="session")
