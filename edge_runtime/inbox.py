@@ -103,7 +103,8 @@ class Inbox:
             else:
                 self._send(Letter(reply_to, payload, correlation, lambda: self._settle(received)))
 
-        said = self._obey(name, Order(payload, correlation, reply_to, answer), asked)
+        order = Order(payload, correlation, reply_to, answer, lambda: self._settle(received))
+        said = self._obey(name, order, asked)
         if said is not None:
             answer(said.to_json())
 
