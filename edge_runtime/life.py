@@ -130,7 +130,7 @@ class Life:
         """What the process' service looks after. `path`: the station file."""
         reread = Reread(path, self.station, self.changeover, self.broker.tell)
         vitals = self.vitals
-        return Ward(self.station.station, vitals.hung, self.pulse.state, vitals.line, self.broker.say, reread)
+        return Ward(self.station.address, vitals.hung, self.pulse.state, vitals.line, self.broker.say, reread)
 
     def judge(self, shot: Shot) -> None:
         """Give a shot its verdict. Raises OutboxError where verdicts cannot be kept."""
