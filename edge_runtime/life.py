@@ -107,7 +107,7 @@ class Life:
         each = isinstance(station.trigger, CameraTrigger)
         self.capture = Capture(partial(open_camera, station.camera), wake, self.broker.tell, each=each)
         self.pulse = Pulse(self.capture, time.monotonic)
-        self.triggers = Triggers(station.trigger, self.capture, wake, stop, self._looked)
+        self.triggers = Triggers(station.trigger, self.capture, wake, stop, self._looked, check=self.committer.check)
         self.requests = Requests(self.triggers.ask, self.outbox.answered)
         tell = self.broker.tell
         commands = {"inspect": self.requests.inspect, "set-label": set_label(self.recipe, tell)}
