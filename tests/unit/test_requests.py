@@ -37,6 +37,12 @@ class Robot:
         arrived.properties = SimpleNamespace(CorrelationData=correlation, ResponseTopic="robot/7")  # type: ignore[assignment]
         self.inbox.take(arrived)
 
+    def garble(self, message: int) -> None:
+        """A topic that is no UTF-8, which some brokers let through."""
+        arrived = mqtt.MQTTMessage(message, f"{STATION}cmd/".encode() + b"\xff")
+        arrived.qos = 1
+        self.inbox.take(arrived)
+
     def judge(self) -> None:
         """The oldest request gets its verdict."""
         key = self.asked.pop(0).key
@@ -70,4 +76,12 @@ def test_a_request_that_has_its_verdict_gets_the_same_again() -> None:
     robot.ask(2, b"part-1")
     assert robot.asked == []
     assert robot.answers == [b"part-1", b"part-1"]
+    assert robot.acknowledged == [1, 2]
+
+
+def test_a_topic_that_is_no_utf_8_is_done_with_and_holds_up_nothing() -> None:
+    robot = Robot()
+    robot.garble(1)
+    robot.ask(2, b"part-1")
+    robot.judge()
     assert robot.acknowledged == [1, 2]
