@@ -9,6 +9,7 @@ import logging
 import math
 import random
 import sys
+import threading
 import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
@@ -78,6 +79,7 @@ class Broker:
         self._too_large = False  # one line a connection
         self._denied: set[str] = set()  # one line a topic and connection
         self._leaving: State | None = None
+        self._thread: threading.Thread | None = None  # paho's, while it shall run
         # Unlike names joined by "-", a digest is no other station's; unlike a topic, every broker takes it for an id.
         who = f"kenpin-{hashlib.sha256(self._topic('').encode()).hexdigest()[:16]}"
         self._client = mqtt.Client(
@@ -121,10 +123,12 @@ class Broker:
             self._client.connect_async(self._host, self._port, KEEPALIVE_S)
         self._publisher.start()
         self._client.loop_start()
+        self._thread = self._client._thread  # noqa: SLF001  # paho does not say whether it lives
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         """Say `stopped` and leave. After a fault the last will speaks: nobody shall take that for a clean end."""
+        self._thread = None
         self._publisher.stop()
         faulty = kind is not None and not issubclass(kind, BrokerError)
         self._leaving = State.OFFLINE if faulty else State.STOPPED  # from here on, no status says anything else
@@ -143,6 +147,11 @@ class Broker:
     def connected(self) -> bool:
         """Whether there is a connection, now."""
         return self._connected
+
+    def hung(self) -> str | None:
+        """What does not go on, in words: nobody would see that paho's thread has died, and `connected` would stay."""
+        thread = self._thread
+        return None if thread is None or thread.is_alive() else "the thread of the broker's connection has died"
 
     def measure(self, delivered: Callable[[float], None]) -> None:
         """Tell `delivered` how long after it was sent a verdict was acknowledged. To be said before the connection."""

@@ -151,10 +151,11 @@ class Changeover:
         """
         now = self._station
         same = (station.region, station.mark, station.gate) == (now.region, now.mark, now.gate)
-        # One that stays remembers the last frames.
         framing = self.framing if same else Framing(station.region, station.mark, station.gate, station.source)
         with self._replacing:
             station.check_against(self.inspector.bundle.info)
+            if not same:  # else a camera that has frozen would be taken for one that works, for some pictures
+                framing.follow(self.framing)
             self._station, self.framing = station, framing
             self.inspector = self._as_stated(self.inspector)
 

@@ -33,12 +33,15 @@ class Asker:
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """A command as it came. `answer` takes the answer's bytes, and is called once."""
+    """A command as it came. `answer` takes the answer's bytes, and is called once; or `let_go`, where it came again and
+    only the later one is answered: the broker need not keep this one.
+    """
 
     payload: bytes
     correlation: bytes | None
     reply_to: str | None
     answer: Callable[[bytes], None]
+    let_go: Callable[[], None] = lambda: None
 
     @property
     def asker(self) -> "Asker":

@@ -54,6 +54,10 @@ class Committer:
             self._queue.append(_Kept(Entry(verdict, request), then))
             self._turn.notify_all()
 
+    def check(self) -> None:
+        """Raise OutboxError where a verdict could not be kept: who waits for the next trigger may wait for long."""
+        self._raise_failure()
+
     def flush(self) -> None:
         """Wait until all that was taken so far is committed. Raises OutboxError where that could not be."""
         with self._turn:

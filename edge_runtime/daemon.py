@@ -67,9 +67,12 @@ def _keep_inspecting(
     service: Service,
     undelivered: list[BrokerError],
 ) -> None:
-    said = ""
+    said, failed = "", False
     while True:
         try:
+            if failed:  # what the file says may have been mended, or counted anew by SIGHUP, since
+                station = _read_again(path, station)
+            failed = True
             inspect(path, station, stop, share, service)
         except BrokerError as error:  # at the end of a replay, which is not played again for that
             log.error("%s: %s", station.station, error)  # noqa: TRY400  # a person's line, no traceback
@@ -84,19 +87,26 @@ def _keep_inspecting(
             log.exception("%s: failed; trying again in %.0f s", station.station, AGAIN_S)
         else:
             return
-        service.knows(station.station)
+        service.knows(station.address)
         if stop.wait(AGAIN_S):
             return
+
+
+def _read_again(path: Path, before: Station) -> Station:
+    """The station file as it is now. Raises StationError where it has mistakes, or is no longer the same station's."""
+    station = Station.read(path)
+    if (station.address, station.data.resolve()) != (before.address, before.data.resolve()):
+        raise StationError([f"{path}: needs a restart: prefix, site, line, station and data are those of the start"])
+    return station
 
 
 def _check_different(paths: Sequence[Path], stations: Sequence[Station]) -> None:
     """Raise StationError where two stations would publish as one, or write to the same files."""
     mistakes = []
-    names: dict[object, Path] = {}
+    names: dict[str, Path] = {}
     folders: dict[Path, Path] = {}
     for path, station in zip(paths, stations, strict=True):
-        who = station.mqtt.prefix, station.site, station.line, station.station
-        first = names.setdefault(who, path)
+        first = names.setdefault(station.address, path)
         if first is not path:
             mistakes.append(f"{path}: has the site, line and station of {first}; give it a name of its own")
         first = folders.setdefault(station.data.resolve(), path)

@@ -40,6 +40,11 @@ class Framing:
         self._gate = Gate(limits or GateLimits(), source)
         self._watched: dict[tuple[int, float], str | None] = {}
 
+    def follow(self, before: "Framing") -> None:
+        """Take the place of `before`, at the same camera, and remember the frames that it has seen."""
+        self._gate.follow(before._gate)  # noqa: SLF001  # one of us
+        self._watched = dict(before._watched)  # noqa: SLF001
+
     def watch(self, frame: Frame) -> None:
         """See a frame of a free-running camera that may never be judged: what is frozen or stale shows in a series."""
         if frame.pixels is not None:

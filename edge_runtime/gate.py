@@ -96,6 +96,12 @@ class Gate:
         self._fill: tuple[int, tuple[int, ...]] | None = None
         self._seen_good = False
 
+    def follow(self, before: "Gate") -> None:
+        """Remember what `before` does, which looked at this camera's frames until now: a frozen one is so still."""
+        self._size = self._limits.size or before._size  # noqa: SLF001  # another of our own kind
+        self._before, self._fill, self._seen_good = before._before, before._fill, before._seen_good  # noqa: SLF001
+        self._equal, self._equal_since = before._equal, before._equal_since  # noqa: SLF001
+
     def trouble(self, pixels: Image, taken: float) -> str | None:
         """What is wrong with a frame, uint8 [H, W, C], in words; None where it may be judged.
 

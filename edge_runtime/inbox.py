@@ -67,14 +67,18 @@ class Inbox:
             with self._settling:
                 self._received.append(received)
         correlation = getattr(message.properties, "CorrelationData", None)
-        if message.topic == f"{self._topic}recipe":
+        try:
+            topic = message.topic
+        except UnicodeDecodeError:  # not every broker refuses it; here it would end paho's thread
+            topic = "(no UTF-8)"
+        if topic == f"{self._topic}recipe":
             self._take_recipe(bytes(message.payload), correlation, retained=message.retain)
             self._settle(received)
         elif message.retain:  # whoever connects would be told it again, for years
-            log.warning("%s: is retained, so it is not obeyed; delete it, and publish without", message.topic)
+            log.warning("%s: is retained, so it is not obeyed; delete it, and publish without", topic)
             self._settle(received)
         else:
-            self._take_command(message, correlation, received)
+            self._take_command(topic.removeprefix(f"{self._topic}cmd/"), message, correlation, received)
 
     def _take_recipe(self, payload: bytes, correlation: bytes | None, *, retained: bool) -> None:
         if self._follow is None:
@@ -84,8 +88,10 @@ class Inbox:
         except Exception:  # a fault in it must end neither paho's thread nor in silence
             log.exception("the retained recipe: failed")
 
-    def _take_command(self, message: mqtt.MQTTMessage, correlation: bytes | None, received: _Received) -> None:
-        name, payload = message.topic.removeprefix(f"{self._topic}cmd/"), bytes(message.payload)
+    def _take_command(
+        self, name: str, message: mqtt.MQTTMessage, correlation: bytes | None, received: _Received
+    ) -> None:
+        payload = bytes(message.payload)
         asked = _request(payload)
         reply_to = getattr(message.properties, "ResponseTopic", None)
         if reply_to is None and asked is not None:
@@ -103,7 +109,8 @@ class Inbox:
             else:
                 self._send(Letter(reply_to, payload, correlation, lambda: self._settle(received)))
 
-        said = self._obey(name, Order(payload, correlation, reply_to, answer), asked)
+        order = Order(payload, correlation, reply_to, answer, lambda: self._settle(received))
+        said = self._obey(name, order, asked)
         if said is not None:
             answer(said.to_json())
 

@@ -19,7 +19,7 @@ from edge_runtime.committer import Committer
 from edge_runtime.evidence.store import PictureStore
 from edge_runtime.evidence.writer import Evidence
 from edge_runtime.inspector import Look
-from edge_runtime.messages import VerdictsShed
+from edge_runtime.messages import OutboxDamaged, VerdictsShed
 from edge_runtime.metrics import Meters, NoMeters
 from edge_runtime.outbox import Outbox
 from edge_runtime.pulse import Pulse
@@ -96,7 +96,9 @@ class Life:
         bundle, choice = first_bundle(station, store)
         limits = station.evidence
         pictures = PictureStore(station.data / "evidence", max_bytes=limits.max_bytes, max_age_days=limits.max_age_days)
-        self.outbox = stack.enter_context(Outbox(station.data, on_shed=self._shed, give_up=pictures.give_up))
+        self.outbox = stack.enter_context(
+            Outbox(station.data, on_shed=self._shed, on_damage=self._damaged, give_up=pictures.give_up)
+        )
         self.committer = Committer(self.outbox)
         self.meters: Meters = NoMeters()
         self.recipe = Recipe(station.data, station.expected(), bundle.info.labels)
@@ -107,7 +109,7 @@ class Life:
         each = isinstance(station.trigger, CameraTrigger)
         self.capture = Capture(partial(open_camera, station.camera), wake, self.broker.tell, each=each)
         self.pulse = Pulse(self.capture, time.monotonic)
-        self.triggers = Triggers(station.trigger, self.capture, wake, stop, self._looked)
+        self.triggers = Triggers(station.trigger, self.capture, wake, stop, self._looked, check=self.committer.check)
         self.requests = Requests(self.triggers.ask, self.outbox.answered)
         tell = self.broker.tell
         commands = {"inspect": self.requests.inspect, "set-label": set_label(self.recipe, tell)}
@@ -130,7 +132,7 @@ class Life:
         """What the process' service looks after. `path`: the station file."""
         reread = Reread(path, self.station, self.changeover, self.broker.tell)
         vitals = self.vitals
-        return Ward(self.station.station, vitals.hung, self.pulse.state, vitals.line, self.broker.say, reread)
+        return Ward(self.station.address, vitals.hung, self.pulse.state, vitals.line, self.broker.say, reread)
 
     def judge(self, shot: Shot) -> None:
         """Give a shot its verdict. Raises OutboxError where verdicts cannot be kept."""
@@ -165,6 +167,10 @@ class Life:
     def _shed(self, count: int, first: int, last: int) -> None:
         """Verdicts were given up undelivered, for want of room."""
         self.broker.tell(VerdictsShed(count=count, first=first, last=last))
+
+    def _damaged(self, why: str, moved_to: str) -> None:
+        """The outbox was made anew."""
+        self.broker.tell(OutboxDamaged(why=why, moved_to=moved_to))
 
 
 def _say_what_begins(station: Station, bundle: Bundle, choice: Choice | None, recipe: Recipe) -> None:

@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Self, TypeVar
 
@@ -42,6 +43,8 @@ PICTURES_AT_ONCE = 16 * 1024 * 1024
 """Bytes of pictures that go where verdicts have no room: enough for thousands of these."""
 OnShed = Callable[[int, int, int], None]
 """How many verdicts were given up, and the first and the last of their numbers."""
+OnDamage = Callable[[str, str], None]
+"""What is wrong with the file, and the name under which it now lies beside."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +86,7 @@ class Outbox:
     The outbox gives each verdict its place: `seq` counts from 1 without gaps, and `prev` is the SHA-256 (hex) of the
     JSON bytes of the verdict before, so that an altered, removed or inserted one shows.
 
-    `on_shed` is called without the lock, in the thread that found no room.
+    `on_shed` and `on_damage` are called without the lock, in the thread that found no room or the damage.
     """
 
     def __init__(
@@ -92,21 +95,23 @@ class Outbox:
         *,
         bounds: Bounds = Bounds(),
         on_shed: OnShed = lambda _count, _first, _last: None,
+        on_damage: OnDamage = lambda _why, _moved_to: None,
         give_up: Callable[[int], int] = lambda _count: 0,
         clock: Callable[[], float] = time.monotonic,
         now: Callable[[], float] = time.time,
     ) -> None:
         """Open or make the outbox in `folder`. Raises OutboxError where that cannot be, or another process has it.
 
-        A damaged file is moved aside, never deleted, and made anew from the ledger. `on_shed`: told what was given up,
+        A damaged file is moved aside, never deleted, and made anew from the ledger. `on_shed` and `on_damage`: told
         without the lock, and not before the first call. `give_up`: deletes so many bytes of what is worth less than any
         verdict from the same disk, and returns how many those were; called with the lock. `clock` counts seconds, `now`
         is Unix time.
         """
         self.path = folder / "outbox.db"
-        self._bounds, self._on_shed, self._give_up, self._clock = bounds, on_shed, give_up, clock
+        self._bounds, self._give_up, self._clock = bounds, give_up, clock
+        self._on_shed, self._on_damage = on_shed, on_damage
         self._mutex = threading.Lock()
-        self._alarms: deque[tuple[int, int, int]] = deque()
+        self._alarms: deque[Callable[[], None]] = deque()
         self._unfinished = False  # a file that is being made anew and is not whole yet
         self._lock_file = lock_folder(folder)
         try:
@@ -264,7 +269,7 @@ class Outbox:
         self._opened = min(self._opened, self._clock() - new.service_s)
         log.error("%s: made anew from the ledger up to seq %d; %d verdicts wait", self.path, new.seq, len(rows))
         for first, last in lost:
-            self._alarms.append((last - first + 1, first, last))
+            self._alarms.append(partial(self._on_shed, last - first + 1, first, last))
 
     def _note(self) -> None:
         self._noted_at = self._clock()
@@ -292,7 +297,9 @@ class Outbox:
             part = self.path.with_name(self.path.name + ending)
             if part.exists():
                 part.replace(aside.with_name(aside.name + ending))
-        log.error("%s: is damaged (%s); moved to %s", self.path, " ".join(why.split()), aside.name)
+        why = " ".join(why.split())
+        log.error("%s: is damaged (%s); moved to %s", self.path, why, aside.name)
+        self._alarms.append(partial(self._on_damage, why, aside.name))
 
     def _healed(self, work: Callable[[], _T]) -> _T:
         """Do `work`; where the file turns out damaged, make it anew and do it once more."""
@@ -370,11 +377,11 @@ class Outbox:
         self._note()
         first, last = rows[0].seq, rows[-1].seq
         log.error("%s: %d undelivered %s are given up (seq %d to %d)", self.path, len(rows), what, first, last)
-        self._alarms.append((len(rows), first, last))
+        self._alarms.append(partial(self._on_shed, len(rows), first, last))
 
     @contextmanager
     def _held(self) -> Iterator[None]:
-        """With the lock; what was shed meanwhile is told without it."""
+        """With the lock; what was shed or damaged meanwhile is told without it."""
         try:
             with self._mutex, self._explained():
                 yield
@@ -383,7 +390,7 @@ class Outbox:
 
     def _tell_alarms(self) -> None:
         while self._alarms:
-            self._on_shed(*self._alarms.popleft())
+            self._alarms.popleft()()
 
     @contextmanager
     def _explained(self) -> Iterator[None]:

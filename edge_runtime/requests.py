@@ -35,15 +35,16 @@ class Requests:
             raise TriggerError(why) from error
         asker = order.asker
         with self._mutex:
-            if asker.key in self._open:
-                self._open[asker.key] = order  # sent again, over another connection: answered over that
-                return
-            verdict = self._remembered(asker.key)
-            if verdict is None:
+            earlier = self._open.get(asker.key)
+            verdict = self._remembered(asker.key) if earlier is None else None
+            if earlier is None and verdict is None:
                 self._ask(asker)
+            if verdict is None:
                 self._open[asker.key] = order
-                return
-        order.answer(verdict)
+        if verdict is not None:
+            order.answer(verdict)
+        elif earlier is not None:  # sent again: the later one is answered, and the earlier holds up no acknowledgement
+            earlier.let_go()
 
     def answer(self, key: str, verdict: bytes) -> None:
         """Answer the request of this key: its verdict is kept."""

@@ -25,9 +25,9 @@ FED_WITHIN = 4
 class Ward:
     """A station that is looked after.
 
-    `hung`: what does not go on, in words. `state`: when it becomes another, `changed` is called, within a second.
-    `line`: how it goes, in a few words; where that has changed, `changed` is called, too, now and then. `reread`: reads
-    the station file again.
+    `name`: no other's of the process. `hung`: what does not go on, in words. `state`: when it becomes another,
+    `changed` is called, within a second. `line`: how it goes, in a few words; where that has changed, `changed` is
+    called, too, now and then. `reread`: reads the station file again.
     """
 
     name: str

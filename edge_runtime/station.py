@@ -204,6 +204,11 @@ class Station(Table):
         return str(self._file.values["bundle"])
 
     @property
+    def address(self) -> str:
+        """`<prefix>/<site>/<line>/<station>`: what its topics begin with, and no other station's do."""
+        return "/".join((self.mqtt.prefix, self.site, self.line, self.station))
+
+    @property
     def source(self) -> Source:
         """What a picture that comes again means at this station's camera."""
         return SOURCES.get(self.camera.kind, Source.SENSOR)

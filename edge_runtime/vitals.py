@@ -72,7 +72,7 @@ class Vitals:
 
     def hung(self) -> str | None:
         """What does not go on, in words; None where all does."""
-        return self.pulse.hung(self.triggers.seen)
+        return self.pulse.hung(self.triggers.seen) or self.broker.hung()
 
     def line(self) -> str:
         """The same for a person, in a few words."""

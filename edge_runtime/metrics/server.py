@@ -3,9 +3,9 @@
 import logging
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler
-from socket import AF_INET, AF_INET6
+from socket import AF_INET, AF_INET6, SHUT_RDWR, socket
 from socketserver import TCPServer
 from typing import Any
 
@@ -66,8 +66,21 @@ def _listening(config: MetricsConfig, metrics: Metrics, hung: Callable[[], str |
     class Answer(BaseHTTPRequestHandler):
         timeout = PATIENCE_S
 
+        def setup(self) -> None:
+            """Cut off who has not asked in time, also one who says a letter now and then."""
+            super().setup()
+            self._impatience = threading.Timer(PATIENCE_S, _cut_off, [self.connection])
+            self._impatience.daemon = True
+            self._impatience.start()
+
+        def finish(self) -> None:
+            """They have asked, or went."""
+            self._impatience.cancel()
+            super().finish()
+
         def do_GET(self) -> None:
             """Answer one question."""
+            self._impatience.cancel()
             match self.path.partition("?")[0]:
                 case "/metrics":
                     self._say(200, CONTENT_TYPE_LATEST, metrics.text())
@@ -89,3 +102,8 @@ def _listening(config: MetricsConfig, metrics: Metrics, hung: Callable[[], str |
 
     _Server.address_family = AF_INET6 if ":" in config.host else AF_INET
     return _Server((config.host, config.port), Answer)
+
+
+def _cut_off(connection: socket) -> None:
+    with suppress(OSError):  # gone already
+        connection.shutdown(SHUT_RDWR)

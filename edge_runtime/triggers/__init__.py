@@ -49,8 +49,9 @@ class Triggers:
     """The shots of a station, one after the other, until it is to stop or a replay is over. For one thread.
 
     `wake` is set by who has something for it: the capture, and `ask`. `looked` is called with each frame of a
-    free-running camera, also those that are never judged. `count`: how many triggers there were. `seen`:
-    when the thread last went round, which it does every TICK_S at least while it is in no shot.
+    free-running camera, also those that are never judged. `check` is called each time round, and raises where there
+    can be no more verdicts. `count`: how many triggers there were. `seen`: when the thread last went round, which it
+    does every TICK_S at least while it is in no shot.
     """
 
     def __init__(
@@ -61,10 +62,12 @@ class Triggers:
         stop: threading.Event,
         looked: Callable[[Frame], None],
         clock: Clock = time.monotonic,
+        *,
+        check: Callable[[], object] = lambda: None,
     ) -> None:
         """Raises PictureError where the picture of an empty zone cannot be used."""
         self._presence = Presence(config) if isinstance(config, PresenceTrigger) else None
-        self._looked = looked
+        self._looked, self._check = looked, check
         self._config, self._capture, self._wake, self._stop, self._clock = config, capture, wake, stop, clock
         self._asked: deque[_Asked] = deque()
         self._newest: Frame | None = None
@@ -94,6 +97,7 @@ class Triggers:
     def _shots(self) -> Iterator[Shot]:
         while not self._stop.is_set():
             self.seen = self._clock()
+            self._check()
             self._wake.clear()
             shot = self._next()
             if shot is not None:
@@ -115,7 +119,10 @@ class Triggers:
             frame = self._capture.take()
             return None if frame is None else Shot(frame, "camera")
         self._tick()
-        while (frame := self._capture.take()) is not None:
+        # No more than wait now: a camera that is faster than we look must keep nobody waiting for an answer or the end.
+        for _ in range(self._capture.waiting):
+            if (frame := self._capture.take()) is None:
+                break
             self._looked(frame)
             if self._presence is None:
                 self._look_at(frame)
@@ -130,7 +137,7 @@ class Triggers:
         """At an interval, ask. Who is late is not asked twice."""
         if not isinstance(self._config, IntervalTrigger) or (now := self._clock()) < self._due:
             return
-        if not any(asked.trigger == "interval" for asked in self._asked):
+        if not any(asked.trigger == "interval" for asked in tuple(self._asked)):  # which others append to
             self._asked.append(_Asked(now, now + self._config.timeout_s, "interval"))
         self._due += self._config.every_s
         if self._due <= now:

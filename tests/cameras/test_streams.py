@@ -8,13 +8,15 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
+import cv2
 import pytest
 
-from edge_runtime.cameras import open_camera
+from edge_runtime.cameras import open_camera, stream
 from edge_runtime.cameras.config import StreamCamera, V4l2Camera
 from edge_runtime.cameras.opencv import WAITING
 from edge_runtime.cameras.stream import without_secrets
 from edge_runtime.errors import CameraError, CameraLost
+from edge_runtime.pulse import GRABBING_S
 from tests.cameras.grabbing import DEADLINE_S, frame_of, loss_of, pixels_of
 from tests.cameras.mjpeg import HEIGHT, PERIOD_S, WIDTH, MjpegCamera
 from tests.integration.parts import free_port
@@ -192,3 +194,13 @@ def test_what_is_no_camera_is_not_opened() -> None:
     assert not isinstance(told.value, CameraLost)
     with pytest.raises(CameraLost, match=r"/dev/null: did not open; another program has it, or it is no camera"):
         open_camera(V4l2Camera(kind="v4l2", device="/dev/null"))
+
+
+def test_connecting_to_a_stream_is_no_hang_however_long_silence_may_last(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The watchdog ends a station whose driver has been in one call for too long; connecting is one call."""
+    asked: list[dict[int, float]] = []
+    monkeypatch.setattr(stream, "open_capture", lambda _url, _api, timeouts: asked.append(timeouts))
+    with pytest.raises(CameraLost, match="no stream within 30 s"):
+        stream.open_stream(StreamCamera(kind="stream", url="rtsp://10.0.0.7/1", timeout_s=600))
+    assert asked[0][cv2.CAP_PROP_OPEN_TIMEOUT_MSEC] < GRABBING_S * 1000
+    assert asked[0][cv2.CAP_PROP_READ_TIMEOUT_MSEC] == 600_000

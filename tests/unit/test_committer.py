@@ -70,7 +70,7 @@ def test_after_a_commit_that_failed_for_good_nothing_more_is_taken_and_nobody_wa
             for _ in range(100 * DEPTH):
                 committer.keep(VERDICT, told.append)
 
-        for ask in (keep_many, committer.flush, lambda: committer.__exit__(None, None, None)):
+        for ask in (keep_many, committer.check, committer.flush, lambda: committer.__exit__(None, None, None)):
             with pytest.raises(OutboxError, match="cannot keep verdicts"):
                 ask()
     assert told == []

@@ -2,16 +2,17 @@
 
 import logging
 import socket
+import threading
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from edge_runtime.messages import Happening, State
-from edge_runtime.metrics import Meters, Readings
+from edge_runtime.metrics import Meters, Readings, server
 from edge_runtime.metrics.config import MetricsConfig
 from edge_runtime.metrics.server import serving
 from edge_runtime.verdict import (
@@ -179,6 +180,26 @@ def test_who_connects_and_says_nothing_does_not_keep_others_from_asking() -> Non
     figures = Figures()
     with figures.served(), socket.create_connection(("127.0.0.1", figures.port)):
         assert figures.get("/healthz")[0] == 200
+
+
+def test_who_asks_a_letter_at_a_time_keeps_nobody_waiting_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither others who ask, nor a station that is told to stop."""
+    monkeypatch.setattr(server, "PATIENCE_S", 0.2)
+    figures, over = Figures(), threading.Event()
+
+    def dawdle(connection: socket.socket) -> None:
+        with suppress(OSError):
+            while not over.wait(0.05):
+                connection.sendall(b"G")
+
+    with figures.served(), socket.create_connection(("127.0.0.1", figures.port)) as connection:
+        thread = threading.Thread(target=dawdle, args=(connection,))
+        thread.start()
+        try:
+            assert figures.get("/healthz")[0] == 200
+        finally:
+            over.set()
+            thread.join()
 
 
 def test_the_port_is_free_again_afterwards() -> None:

@@ -394,3 +394,18 @@ def test_a_folder_that_cannot_be_made_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(OutboxError, match=r"cannot be written .*; set data to a folder"):
         Outbox(Path(tmp_path / "file" / "state"))
+
+
+def test_damage_is_told_whether_it_is_found_at_the_start_or_later(tmp_path: Path) -> None:
+    told: list[tuple[str, str]] = []
+    with Outbox(tmp_path) as outbox:
+        outbox.append(VERDICT)
+    (tmp_path / "outbox.db").write_bytes(os.urandom(9000))
+    with Outbox(tmp_path, on_damage=lambda *what: told.append(what)) as outbox:
+        assert told == [], "nobody is there to be told yet"
+        outbox.append(VERDICT)
+        assert len(told) == 1
+        outbox._file.db.execute("UPDATE verdicts SET json = 'another' WHERE seq = 1")
+        assert [row.seq for row in outbox.waiting()] == [1, 2]
+    assert "verdict 1 is not what was kept" in told[1][0]
+    assert {moved_to for _, moved_to in told} == {path.name for path in tmp_path.glob("outbox.damaged-*.db")}

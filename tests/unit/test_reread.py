@@ -2,10 +2,14 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from edge_runtime.bundle import Bundle
+from edge_runtime.cameras import Frame
 from edge_runtime.changeover import Changeover
+from edge_runtime.framing import Unfit
+from edge_runtime.gate import Source
 from edge_runtime.messages import Happening
 from edge_runtime.recipe import Recipe
 from edge_runtime.reread import Reread
@@ -70,6 +74,27 @@ def test_thresholds_and_boxes_count_from_the_next_frame_on(running: Running) -> 
     )
     assert after.bundle is before.bundle
     assert running.told == [("station-reread", {"changed": ["region.J4.box", "thresholds.defect"]})]
+
+
+@pytest.mark.parametrize(
+    ("old", "new"), [("box = [0, 0, 8, 8]", "box = [1, 2, 8, 8]"), ("[thresholds]", "[gate]\ndark = 5\n[thresholds]")]
+)
+def test_a_camera_that_has_frozen_is_still_frozen_afterwards(
+    tmp_path: Path, readable_bundle: Bundle, monkeypatch: pytest.MonkeyPatch, old: str, new: str
+) -> None:
+    monkeypatch.setattr(Station, "source", Source.SENSOR)
+    running = Running(tmp_path, readable_bundle)
+    picture = np.random.default_rng(1).integers(0, 255, (64, 64, 3), np.uint8)
+
+    def refused(number: int) -> bool:
+        seen = running.changeover.inspector.framing.look(Frame(picture, 0, number, 0.0, taken=float(number)))
+        return isinstance(seen["J4"], Unfit)
+
+    assert [refused(number) for number in range(4)] == [False, False, True, True]
+    running.change(old, new)
+    running.reread()
+    assert running.told[-1][0] == "station-reread"
+    assert refused(4), "a picture from before is judged as if it were new"
 
 
 def test_a_table_that_is_left_out_again_is_the_bundles_own(running: Running) -> None:

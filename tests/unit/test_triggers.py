@@ -8,7 +8,7 @@ import pytest
 
 from edge_runtime.cameras import Frame
 from edge_runtime.commands import Asker
-from edge_runtime.errors import TriggerError
+from edge_runtime.errors import OutboxError, TriggerError
 from edge_runtime.triggers import MOST_ASKED, Shot, Triggers
 from edge_runtime.triggers.config import CameraTrigger, IntervalTrigger, RequestTrigger, TriggerConfig
 
@@ -26,6 +26,10 @@ class World:
         self.stop = threading.Event()
         self.triggers = Triggers(config, self, threading.Event(), self.stop, lambda _frame: None, lambda: self.now)  # type: ignore[arg-type]
         self._shots: Iterator[Shot] = iter(self.triggers)
+
+    @property
+    def waiting(self) -> int:
+        return len(self.frames)
 
     def take(self) -> Frame | None:
         return self.frames.pop(0) if self.frames else None
@@ -169,3 +173,31 @@ def test_who_has_asked_is_answered_by_a_station_that_stops() -> None:
         ("b", "the station was told to stop"),
     ]
     assert world.triggers.count == 2
+
+
+class Flood(World):
+    """A camera whose next frame is there before the last one was looked at."""
+
+    def take(self) -> Frame | None:
+        assert self.now < 200, "whoever asks waits for ever"
+        self.now += 0.01
+        self.see(0)
+        return super().take()
+
+
+def test_a_camera_faster_than_we_look_keeps_nobody_waiting_for_an_answer() -> None:
+    world = Flood(RequestTrigger(kind="request", timeout_s=2.0))
+    world.see(1)
+    world.triggers.ask(Asker("key", None, None))
+    assert by(world.shot()) == "key"
+
+
+def test_what_ends_a_station_ends_it_also_while_nothing_triggers() -> None:
+    world = World(RequestTrigger(kind="request"))
+
+    def check() -> None:
+        raise OutboxError("outbox.db", "cannot keep verdicts")
+
+    world.triggers._check = check
+    with pytest.raises(OutboxError, match="cannot keep verdicts"):
+        next(iter(world.triggers))
