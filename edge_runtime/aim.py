@@ -29,9 +29,11 @@ SAME = 0.95
 def show_regions(path: Path, picture: Path, out: Path) -> None:
     """Draw the regions and marks of the station file `path` onto `picture` as the PNG `out`, and print where they are.
 
-    Raises StationError, and PictureError where the picture or a mark's template cannot be used. What is wrong with the
-    picture, as the station sees it, is printed.
+    Raises StationError, PictureError where the picture or a mark's template cannot be used, and UsageError where `out`
+    cannot be written. What is wrong with the picture, as the station sees it, is printed.
     """
+    if out.suffix.lower() != ".png":
+        raise UsageError(f"--out {out}: expected the name of a PNG, as overlay.png")
     station = Station.read(path)
     framing = Framing(station.region, station.mark, station.gate, station.source)
     pixels = read_picture(picture)
@@ -54,14 +56,15 @@ def show_regions(path: Path, picture: Path, out: Path) -> None:
             where = [list(corner) for corner in seen.corners] if seen.corners else list(seen.box)
             _say(f"region {name} ({expected}): {where}, {width} x {height} pixels upright")
         _draw_region(drawn, corners, f"{name}: {expected}", GOOD if isinstance(seen, Cut) else BAD)
-    write_whole(out, cv2.imencode(".png", drawn)[1].tobytes())
+    _keep(out, drawn)
 
 
 def cut_mark(picture: Path, out: Path, box: Box, search: int) -> None:
     """Cut the mark in `box` (x, y, width, height) of `picture` into the PNG `out`, and print its table for the station.
 
-    Raises PictureError where the picture cannot be read, and UsageError where the box is no mark that could be found
-    again within `search` pixels: it is another size than can be, or the picture shows it twice.
+    Raises PictureError where the picture cannot be read, and UsageError where `out` cannot be written or the box is no
+    mark that could be found again within `search` pixels: it is another size than can be, or the picture shows it
+    twice.
     """
     pixels = read_picture(picture)
     height, width = pixels.shape[:2]
@@ -79,9 +82,16 @@ def cut_mark(picture: Path, out: Path, box: Box, search: int) -> None:
         find(pixels, out.stem, Mark(template=out, at=(x, y), search=search), template)
     except PictureError as error:
         raise UsageError(f"--box {x} {y} {w} {h} of {picture} is no good mark: {error.why}") from error
-    write_whole(out, cv2.imencode(".png", cropped)[1].tobytes())
+    _keep(out, cropped)
     table, file = (json.dumps(text, ensure_ascii=False) for text in (out.stem, str(out)))
     sys.stdout.write(f"[mark.{table}]\ntemplate = {file}\nat = [{x}, {y}]\nsearch = {search}\n")
+
+
+def _keep(out: Path, drawn: Image) -> None:
+    try:
+        write_whole(out, cv2.imencode(".png", drawn)[1].tobytes())
+    except OSError as error:
+        raise UsageError(f"{out}: cannot be written ({error.strerror}); name another file") from error
 
 
 def _check_it_has_a_place(pixels: Image, template: npt.NDArray[np.uint8], x: int, y: int) -> None:
@@ -121,9 +131,11 @@ def _draw_region(drawn: Image, corners: npt.NDArray[np.float64], text: str, colo
 
 
 def _write(drawn: Image, text: str, above: tuple[int, int], colour: tuple[int, int, int]) -> None:
-    """OpenCV has no letters but ASCII; what is printed has all."""
+    """Within the picture. OpenCV has no letters but ASCII; what is printed has all."""
     thick = _thick(drawn)
-    place = above[0] + 4 * thick, max(above[1] - 4 * thick, 12 * thick)
+    (width, _), _ = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, 0.5 * thick, thick)
+    left = max(0, min(above[0] + 4 * thick, drawn.shape[1] - width - thick))
+    place = left, max(above[1] - 4 * thick, 12 * thick)
     cv2.putText(drawn, text, place, cv2.FONT_HERSHEY_SIMPLEX, 0.5 * thick, colour, thick, cv2.LINE_AA)
 
 

@@ -22,6 +22,8 @@ from edge_runtime.station import Station
 BROKEN = 1
 """Exit status where something was found; 2 is a mistake of who asks."""
 PROGRESS_S = 2.0
+MOST_NAMED = 20
+"""Lines that cannot be read are named one by one up to here: a file may be no log at all."""
 
 Numbered = tuple[tuple[str, int], bytes]
 """A line, with its file and its number there."""
@@ -137,8 +139,10 @@ def _counted(lines: Iterable[Numbered]) -> Iterator[Numbered]:
 
 def _print(found: Sequence[Audited], findings: Sequence[Finding]) -> None:
     out = sys.stdout
-    for finding in findings:
+    for finding in findings[:MOST_NAMED]:
         out.write(f"{finding.kind}: {finding.place}: {finding.why}\n")
+    if len(findings) > MOST_NAMED:
+        out.write(f"and {len(findings) - MOST_NAMED} more of that kind; --json names all\n")
     for each in found:
         shed = f", {each.shed} marked as shed" if each.shed else ""
         span = f"seq {each.first} to {each.head.seq}" if each.head else "none"

@@ -509,7 +509,7 @@ def _pixels(text: str) -> int:
 
 def _count(text: str) -> int:
     if not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of verdicts; expected 1 or more")
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 1 on; expected 1 or more")
     return int(text)
 
 

@@ -19,6 +19,8 @@ from edge_runtime.picture import Image, is_blank
 from edge_runtime.regions import Cut
 from edge_runtime.verdict import Box, Call, Latency, Reason, RegionVerdict, Thresholds, Verdict, decide, utc, worst
 
+BLANK = "shows nothing, it is all one brightness; check light, lens and where the region is"
+"""What is wrong with a view in which there is nothing to judge."""
 UNKNOWN = "unknown"
 """`found` of a wrong part that fits no label."""
 
@@ -112,8 +114,7 @@ class Inspector:
         try:
             view = self.bundle.info.view.view(piece.picture)
             if is_blank(view):
-                why = "shows nothing, it is all one brightness; check light, lens and where the region is"
-                return self._unfit(name, label, Unfit(why, piece.box)), None
+                return self._unfit(name, label, Unfit(BLANK, piece.box)), None
             return self._ask(view, name, label, piece)
         except Exception as error:  # noqa: BLE001  # engine and OpenCV raise unrelated types; each trigger is answered
             return self._fault(name, label, piece.box, error), None

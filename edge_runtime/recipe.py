@@ -101,7 +101,7 @@ class Recipe:
                 log.warning("%s: region %s: %s", self.path, region, why)
                 continue
             if label != was:
-                log.info("%s: region %s expects %r, as set by command, not %r", self.path, region, label, was)
+                log.info("%s: region %s expects %r, as set over MQTT, not %r", self.path, region, label, was)
             fitting[region] = label
         return fitting
 

@@ -72,7 +72,13 @@ class Device:
         self._name, self._library, self._gobject = name, aravis(), gobject()
         self.lost = threading.Event()
         self._stream = c_void_p()
-        self._camera = c_void_p(checked(name, "arv_camera_new", name.encode()))
+        try:
+            self._camera = c_void_p(checked(name, "arv_camera_new", name.encode()))
+        except CameraLost as error:
+            if "not found" not in error.why:
+                raise
+            remedy = "plug the camera in, or set id under [camera] to one of `kenpin-edge cameras`"
+            raise CameraLost(name, f"{error.why}; {remedy}") from error
         self._device = c_void_p(self._library.arv_camera_get_device(self._camera))
         self._callback = LostCallback(lambda _device, _data: self.lost.set())  # held: else Python frees it
         self._signal = self._gobject.g_signal_connect_data(self._device, b"control-lost", self._callback, None, None, 0)

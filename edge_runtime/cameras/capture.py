@@ -175,13 +175,13 @@ class Capture:
         self._tell(messages.CameraBack(away_s=round(away_s, 1)))
 
     def _lose(self, error: Exception) -> None:
-        """Let go, and say so once an outage."""
-        self._let_go()
+        """Say so once an outage, and let go, which may take a driver seconds."""
         self._last = None
         if self.lost_since is None:
             self.lost_since = self._clock()
             log.warning("%s; trying again until it is back", error)
             self._tell(messages.CameraLost(why=str(error)))
+        self._let_go()
 
     def _let_go(self) -> None:
         camera, self._camera = self._camera, None

@@ -25,6 +25,8 @@ from edge_runtime.inspector import Inspector
 from edge_runtime.recipe import Recipe
 from edge_runtime.station import Station
 from edge_runtime.store import Store
+from edge_runtime.triggers.config import PresenceTrigger
+from edge_runtime.triggers.presence import Presence
 from edge_runtime.verdict import Verdict
 
 Look = Callable[[], Iterator[Finding]]
@@ -53,6 +55,12 @@ def findings(path: Path, done: Callable[[str, Look], list[Finding]]) -> Iterator
     if process is not None:
         yield ok("daemon", f"runs as process {process}; its camera is left to it")
     parts: list[Parts] = []
+    presences: list[Presence] = []
+
+    def trigger() -> Iterator[Finding]:
+        if isinstance(station.trigger, PresenceTrigger):
+            presences.append(Presence(station.trigger))
+        yield ok("trigger", station.trigger.kind)
 
     def load() -> Iterator[Finding]:
         store = Store(station.data, station.trusted_keys)
@@ -63,10 +71,11 @@ def findings(path: Path, done: Callable[[str, Look], list[Finding]]) -> Iterator
         yield from look_at_recipe(station, recipe)
 
     def camera() -> Iterator[Finding]:
-        return look_at_camera(station, parts[0].judge if parts else None)
+        return look_at_camera(station, parts[0].judge if parts else None, presences[0] if presences else None)
 
     written = (path.stat().st_mtime, Path(__file__).stat().st_mtime)
     looks: dict[str, Look] = {
+        "trigger": trigger,
         "bundle": load,
         "camera": camera if process is None else lambda: iter(()),
         "broker": lambda: look_at_broker(station),

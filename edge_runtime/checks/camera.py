@@ -6,7 +6,9 @@ from contextlib import closing
 
 from edge_runtime.cameras import Frame, SourceEnded, open_camera
 from edge_runtime.checks.finding import Finding, fail, ok, warn
+from edge_runtime.inspector import BLANK
 from edge_runtime.station import Station
+from edge_runtime.triggers.presence import Presence
 from edge_runtime.verdict import Reason, Verdict
 
 FRAMES = 10
@@ -18,10 +20,10 @@ GRAB_S = 0.25
 Judge = Callable[[Frame], Verdict]
 
 
-def look_at_camera(station: Station, judge: Judge | None) -> Iterator[Finding]:
+def look_at_camera(station: Station, judge: Judge | None, presence: Presence | None) -> Iterator[Finding]:
     """Opens it, takes some frames, and has the last one judged as the line would. Raises CameraError.
 
-    `judge`: None where no bundle can.
+    `judge`: None where no bundle can. `presence`: what looks for parts in its frames; None where nothing does.
     """
     begin = time.monotonic()
     with closing(open_camera(station.camera)) as camera:
@@ -46,6 +48,9 @@ def look_at_camera(station: Station, judge: Judge | None) -> Iterator[Finding]:
     if len(pictures) < len(frames):
         bad = next(frame for frame in frames if frame.pixels is None)
         yield warn("camera", f"{len(frames) - len(pictures)} of {len(frames)} frames have no picture: {bad.trouble}")
+    if presence is not None and (pixels := pictures[-1].pixels) is not None:
+        unfit = presence.unfit(pixels)
+        yield ok("trigger", "parts can be looked for in its pictures") if unfit is None else fail("trigger", unfit)
     if judge is not None:
         yield from _judged(judge, pictures[-1])
 
@@ -65,7 +70,9 @@ def _judged(judge: Judge, frame: Frame) -> Iterator[Finding]:
     verdict = judge(frame)
     for region in verdict.regions:
         what = f"{region.name}: {region.verdict}/{region.reason} in a picture of now"
-        if region.reason in (Reason.BAD_IMAGE, Reason.FAULT):
+        if region.detail == BLANK:
+            yield warn("picture", f"{what}: {region.detail}", "right where no part is there and its place is even")
+        elif region.reason in (Reason.BAD_IMAGE, Reason.FAULT):
             yield fail("picture", f"{what}: {region.detail}", "aim, focus and light the camera, or correct the region")
         elif region.unusual:
             how = f"{region.name}: unlike all that {region.expected} was learnt from: {', '.join(region.unusual)}"

@@ -56,7 +56,7 @@ def _waiting(path: Path) -> Iterator[Finding]:
         yield fail(
             "outbox",
             f"{path}: cannot be read ({error})",
-            "the next start makes it anew from the ledger; check the disk",
+            "check the disk, its room and rights; where it is damaged, the next start makes it anew from the ledger",
         )
         return
     if sound != "ok":
@@ -72,7 +72,7 @@ def _waiting(path: Path) -> Iterator[Finding]:
             "outbox", f"{told} does not hold", "keep the data folder as it is: a fault of ours; audit the ledger"
         )
     elif state.shed:
-        yield warn("outbox", told, "some were given up for want of room: more disk, or the broker back sooner")
+        yield warn("outbox", told, "some were given up for want of room, or lost to a damaged disk: the log says which")
     else:
         yield ok("outbox", told)
     if first is None:

@@ -32,5 +32,5 @@ def look_at_recipe(station: Station, recipe: Recipe) -> Iterator[Finding]:
     """Which part will be expected where."""
     expected = station.expected()
     for region, label in recipe.labels().items():
-        commanded = "" if label == expected[region] else f", as set by command, not {expected[region]}"
+        commanded = "" if label == expected[region] else f", as set over MQTT, not {expected[region]}"
         yield ok("recipe", f"{region} expects {label}{commanded}")

@@ -2,13 +2,19 @@
 
 from dataclasses import replace
 
+import cv2
+import numpy as np
+
 from edge_runtime.cameras import Frame
 from edge_runtime.errors import PictureError
 from edge_runtime.picture import Image, read_picture
 from edge_runtime.triggers.config import PresenceTrigger
 from edge_runtime.triggers.passing import Passing
-from edge_runtime.triggers.scene import Followed, Mask, above, difference, look
+from edge_runtime.triggers.scene import Followed, Mask, Small, above, difference, look
 from edge_runtime.triggers.still import Still
+
+GREY, COLOUR = 1, 3
+"""Channels."""
 
 
 class Presence:
@@ -38,14 +44,21 @@ class Presence:
         """
         if frame.pixels is None:
             return None
-        small = look(frame.pixels, self._zone)
+        small = self._look(frame.pixels)
         if small is None or (self._shape is not None and small.shape != self._shape):
             first, self._unfit = not self._unfit, True
-            height, width, channels = frame.pixels.shape
-            why = f"a picture of {width}x{height} pixels, {channels} channels, does not fit the zone or empty picture"
-            return replace(frame, pixels=None, trouble=why) if first else None
+            return replace(frame, pixels=None, trouble=self.unfit(frame.pixels)) if first else None
         self._shape, self._unfit = small.shape, False
         return self._rule.see(frame, small)
+
+    def unfit(self, pixels: Image) -> str | None:
+        """Why parts cannot be looked for in such a picture; None where they can."""
+        small = self._look(pixels)
+        if small is not None and self._shape in (None, small.shape):
+            return None
+        height, width = pixels.shape[:2]
+        why = f"a picture of {width} x {height} pixels does not fit the zone or the picture of the empty zone"
+        return f"{why}; correct zone, or take empty anew (kenpin-edge grab)"
 
     def rest(self) -> list[Frame]:
         """At the end of the frames: what is still to be judged, in order."""
@@ -53,6 +66,15 @@ class Presence:
 
     def differs(self, pixels: Image) -> Mask | None:
         """Where the zone of a picture differs from the empty zone as it is known now, at the size of `look`."""
-        small = look(pixels, self._zone)
+        small = self._look(pixels)
         empty = self._rule.empty
         return None if small is None or empty is None else above(difference(small, empty.picture), self._contrast)
+
+    def _look(self, pixels: Image) -> Small | None:
+        """The zone of a picture, in grey or colour as the empty zone is: it may have been kept in another way."""
+        small = look(pixels, self._zone)
+        if small is None or self._shape is None or small.shape[2] == self._shape[2]:
+            return small
+        if self._shape[2] == GREY:
+            return np.asarray(cv2.cvtColor(small, cv2.COLOR_BGR2GRAY)[..., None], np.uint8)
+        return np.repeat(small, COLOUR, axis=2)

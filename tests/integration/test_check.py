@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 
 from edge_runtime.outbox import Outbox
@@ -103,6 +105,32 @@ def test_a_region_outside_of_the_frame_fails_with_the_sizes(station: Line) -> No
     assert status == 1
     assert levels(found, "picture") == ["fail"]
     assert "box" in texts(found, "picture")
+
+
+def test_the_empty_zone_is_looked_at_as_a_start_does(station: Line) -> None:
+    path = station.folder / "station.toml"
+    trigger = '[trigger]\nkind = "presence"\nwhen = "still"\nempty = "empty.png"\n'
+    path.write_text(path.read_text() + trigger)
+    status, found = checked(station)
+    assert status == 1
+    assert levels(found, "trigger") == ["fail"]
+    assert "empty.png: cannot be read" in texts(found, "trigger")
+    cv2.imwrite(str(station.folder / "empty.png"), np.zeros((16, 16), np.uint8))
+    status, found = checked(station)
+    assert status == 1
+    assert levels(found, "trigger") == ["ok", "fail"]
+    assert "take empty anew" in texts(found, "trigger")
+
+
+def test_an_even_place_without_a_part_is_a_warning(station: Line) -> None:
+    for picture in station.pictures.iterdir():
+        cv2.imwrite(str(picture), np.pad(np.full((40, 40), 90, np.uint8), 40, constant_values=30))
+    path = station.folder / "station.toml"
+    path.write_text(path.read_text().replace('"A12"\n', '"A12"\nbox = [0, 0, 30, 30]\n'))
+    status, found = checked(station)
+    assert levels(found, "picture") == ["warn"], found
+    assert "right where no part is there" in texts(found, "picture")
+    assert status == 0
 
 
 def test_a_broker_that_is_away_fails_and_the_rest_is_looked_at(station: Line, broker: Mosquitto) -> None:

@@ -122,7 +122,7 @@ def test_a_label_set_by_command_is_answered_counts_at_once_and_survives_a_restar
     line.start()
     wait_until(lambda: len(subscriber.verdicts()) > seen, "verdicts arrive after the restart")
     assert expected()[-1] == "hollow-circle"
-    assert "expects 'hollow-circle', as set by command, not 'solid-circle'" in line.log()
+    assert "expects 'hollow-circle', as set over MQTT, not 'solid-circle'" in line.log()
 
 
 @pytest.mark.parametrize(

@@ -104,6 +104,26 @@ def test_a_mark_is_kept_as_a_png_and_must_be_able_to_move(frame: Path, capsys: C
     assert "--search 0" in capsys.readouterr().err
 
 
+def test_what_cannot_be_written_is_named(frame: Path, capsys: Captured) -> None:
+    station, nowhere = frame.parent / "station.toml", str(frame.parent / "none" / "m.png")
+    station.write_text(GOOD)
+    assert main(["mark", str(frame), nowhere, "--box", *map(str, LEFT), "48", "48"]) == 2
+    assert f"{nowhere}: cannot be written" in capsys.readouterr().err
+    assert main(["regions", str(station), str(frame), "--out", nowhere]) == 2
+    assert f"{nowhere}: cannot be written" in capsys.readouterr().err
+    assert main(["regions", str(station), str(frame), "--out", str(frame.parent / "overlay.jpg")]) == 2
+    assert "overlay.jpg: expected the name of a PNG" in capsys.readouterr().err
+
+
+def test_what_is_written_beside_a_region_stays_within_the_picture(frame: Path) -> None:
+    station, out = frame.parent / "station.toml", frame.parent / "overlay.png"
+    edge = "box = [620, 200, 16, 16]"
+    station.write_text(GOOD.replace("box = [0, 0, 300, 300]", edge))
+    assert main(["regions", str(station), str(frame), "--out", str(out)]) == 0
+    drawn = (read_picture(out) == np.array((0, 200, 0))).all(axis=2)
+    assert drawn[180:198, 20:610].any()  # the words begin left of the region, and end where the picture does
+
+
 def test_a_picture_as_it_was_cut_is_the_template(frame: Path) -> None:
     cut_marks(frame)
     x, y = LEFT

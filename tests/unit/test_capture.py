@@ -147,6 +147,18 @@ def test_a_camera_that_a_person_must_mend_ends_the_start() -> None:
         pytest.fail("it began")
 
 
+def test_who_waits_is_told_of_a_loss_before_the_driver_lets_go() -> None:
+    told, order = Told(), []
+
+    class Slow(Scripted):
+        def close(self) -> None:
+            order.append(list(told.kinds))
+
+    with capture_of(Slow(1, lost()), Scripted(1), tell=told) as capture:
+        wait_until(lambda: capture.reconnects == 1, "back again")
+    assert order == [["camera-lost"]]
+
+
 def test_a_driver_that_raises_anything_at_all_is_a_camera_that_was_lost() -> None:
     with capture_of(Scripted(RuntimeError("driver bug")), Scripted(7)) as capture:
         assert [frame.sequence for frame in taken(capture, 1)] == [7]

@@ -207,6 +207,17 @@ def test_grey_pictures_will_do(tmp_path: Path) -> None:
     assert len(numbers(judged(grey, frames(seen)))) == 1
 
 
+@pytest.mark.parametrize("grey_empty", [True, False])
+def test_the_empty_zone_and_the_frames_may_be_grey_and_coloured(tmp_path: Path, *, grey_empty: bool) -> None:
+    cv2.imwrite(str(tmp_path / "empty.png"), picture()[..., 0] if grey_empty else picture())
+    either = Presence(PresenceTrigger(kind="presence", when="still", empty=tmp_path / "empty.png"))
+    seen = put_down(PART) + lying(PART, 30)
+    due = judged(either, frames(seen if grey_empty else [each[..., :1] for each in seen]))
+    assert len(numbers(due)) == 1
+    assert due[0].pixels is not None
+    assert due[0].pixels.shape[2] == (3 if grey_empty else 1)
+
+
 # Parts that pass.
 
 
@@ -317,6 +328,7 @@ def test_the_zone_must_be_in_the_picture(empty: Path) -> None:
     answers = judged(small, frames(nothing(10)))
     assert [frame.pixels for frame in answers] == [None]
     assert "does not fit" in (answers[0].trouble or "")
+    assert "correct zone, or take empty anew" in (answers[0].trouble or "")
 
 
 def test_where_parts_stand_the_empty_zone_must_be_shown() -> None:

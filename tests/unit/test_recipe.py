@@ -42,7 +42,7 @@ def test_a_change_survives_a_restart_and_wins_over_the_file_and_says_so(
     two(tmp_path).change({"J4": "C3"})
     with caplog.at_level(logging.INFO):
         assert two(tmp_path).labels()["J4"] == "C3"
-    assert "J4 expects 'C3', as set by command, not 'A12'" in caplog.text
+    assert "J4 expects 'C3', as set over MQTT, not 'A12'" in caplog.text
 
 
 def test_an_unknown_label_is_refused_with_the_known_ones_and_the_old_stays(tmp_path: Path) -> None:
