@@ -34,7 +34,7 @@ class Asker:
 @dataclass(frozen=True, slots=True)
 class Order:
     """A command as it came. `answer` takes the answer's bytes, and is called once; or `let_go`, where it came again and
-    only the later one is answered: the broker need not keep this one.
+    only the later one is answered: the broker need not keep this one. `again`: the broker says that it sends it again.
     """
 
     payload: bytes
@@ -42,6 +42,7 @@ class Order:
     reply_to: str | None
     answer: Callable[[bytes], None]
     let_go: Callable[[], None] = lambda: None
+    again: bool = False
 
     @property
     def asker(self) -> "Asker":

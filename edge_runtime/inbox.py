@@ -109,7 +109,7 @@ class Inbox:
             else:
                 self._send(Letter(reply_to, payload, correlation, lambda: self._settle(received)))
 
-        order = Order(payload, correlation, reply_to, answer, lambda: self._settle(received))
+        order = Order(payload, correlation, reply_to, answer, lambda: self._settle(received), again=message.dup)
         said = self._obey(name, order, asked)
         if said is not None:
             answer(said.to_json())

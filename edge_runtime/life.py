@@ -80,7 +80,6 @@ class _Picture(NamedTuple):
     """What evidence is made of, once the verdict is on the disk; held for those only that get any."""
 
     frame: Frame
-    named: Verdict
     looks: Mapping[str, Look]
 
 
@@ -110,7 +109,7 @@ class Life:
         self.capture = Capture(partial(open_camera, station.camera), wake, self.broker.tell, each=each)
         self.pulse = Pulse(self.capture, time.monotonic)
         self.triggers = Triggers(station.trigger, self.capture, wake, stop, self._looked, check=self.committer.check)
-        self.requests = Requests(self.triggers.ask, self.outbox.answered)
+        self.requests = Requests(self.triggers.ask, self.outbox.answered, self.outbox.forget_answer)
         tell = self.broker.tell
         commands = {"inspect": self.requests.inspect, "set-label": set_label(self.recipe, tell)}
         self.broker.obey(commands, follow_recipe(self.recipe, tell))
@@ -140,9 +139,9 @@ class Life:
         labels = self.recipe.labels_at(shot.frame.taken)
         inspection = inspector.inspect(shot.frame, labels, shot.trigger, shot.asker)
         named = self.evidence.name(shot.frame, inspection)
-        picture = _Picture(shot.frame, named, inspection.looks) if named.evidence is not None else None
+        picture = _Picture(shot.frame, inspection.looks) if named.evidence is not None else None
         key = shot.asker.key if shot.asker is not None else None
-        self.committer.keep(named, partial(self._kept, key, picture, time.perf_counter()), request=key)
+        self.committer.keep(named, partial(self._kept, key, picture, time.perf_counter()), request=named.request_key)
         if shot.frame.pixels is not None:
             self.pulse.beat()
 
@@ -156,7 +155,7 @@ class Life:
         if key is not None:
             self.requests.answer(key, verdict.to_json())
         if picture is not None:
-            self.evidence.keep(picture.frame, picture.named, verdict, picture.looks)
+            self.evidence.keep(picture.frame, verdict, picture.looks)
 
     def _looked(self, frame: Frame) -> None:
         """A frame of a free-running camera came."""

@@ -74,7 +74,7 @@ class Balance:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A verdict to keep. `request`: the key of the request that it answers, which is answered once only."""
+    """A verdict to keep. `request`: the key of the request that it answers: its answer until another."""
 
     verdict: Verdict
     request: str | None = None
@@ -132,8 +132,7 @@ class Outbox:
         """Keep a verdict, and return it with its `seq` and `prev`.
 
         When `append()` returns, the verdict survives a power cut and will be delivered at least once, in order. Raises
-        OutboxError where the disk is full and nothing more may go to make room: then nothing was kept. A request that
-        was answered before keeps its verdict: that one is returned.
+        OutboxError where the disk is full and nothing more may go to make room: then nothing was kept.
         """
         return self.append_all([Entry(verdict, request)])[0]
 
@@ -146,6 +145,11 @@ class Outbox:
         """The bytes of the verdict that this request was given, if it is among the last thousand."""
         with self._held():
             return self._healed(lambda: self._file.answered(request))
+
+    def forget_answer(self, request: str) -> None:
+        """Forget what this request was answered: it is asked anew. On the disk when this returns."""
+        with self._held():
+            self._healed(lambda: self._file.forget(request))
 
     def waiting(self, *, after: int = 0, limit: int = 100) -> list[Waiting]:
         """The first `limit` verdicts with a `seq` above `after` that are not done, in order."""
@@ -209,9 +213,6 @@ class Outbox:
         placed, rows = [], []
         with self._file.transaction():
             for entry in entries:
-                if entry.request is not None and (earlier := self._file.answered(entry.request)):
-                    placed.append(Verdict.from_json(earlier))
-                    continue
                 verdict, json, head = place(entry.verdict, head, marks)
                 marks = ()
                 placed.append(verdict)

@@ -190,6 +190,11 @@ class OutboxFile:
         found = self.db.execute("SELECT json FROM requests WHERE key = ?", (key,)).fetchone()
         return bytes(found[0]) if found else None
 
+    def forget(self, key: str) -> None:
+        """Forget what a request was answered."""
+        with self.transaction():
+            self.db.execute("DELETE FROM requests WHERE key = ?", (key,))
+
     def remember(self, key: str, seq: int, json: bytes) -> None:
         """Within a transaction; the oldest are forgotten."""
         self.db.execute("INSERT OR REPLACE INTO requests (key, seq, json) VALUES (?, ?, ?)", (key, seq, json))

@@ -1,7 +1,8 @@
 """Inspections asked for over MQTT: each gets one verdict and one answer, also where connection or process end between.
 
 The broker keeps a request until we have acknowledged it, which is when the broker has its answer. What it sends again
-meanwhile is known by its response topic and correlation data: a request that has its verdict gets the same again.
+meanwhile is marked so by it, and known by its response topic and correlation data: a request that has its verdict gets
+the same again.
 """
 
 import threading
@@ -17,12 +18,17 @@ from edge_runtime.messages import InspectWish
 class Requests:
     """The requests that have no verdict yet. One object for all threads; its lock is held for no call but `ask`.
 
-    `ask`: makes a trigger of a request; raises TriggerError. `remembered`: the verdict, as published,
-    that a request of this key got before; None where there is none.
+    `ask`: makes a trigger of a request; raises TriggerError. `remembered`: the verdict, as published, that a request of
+    this key got before; None where there is none. `forget`: on the disk when it returns.
     """
 
-    def __init__(self, ask: Callable[[Asker], None], remembered: Callable[[str], bytes | None]) -> None:
-        self._ask, self._remembered = ask, remembered
+    def __init__(
+        self,
+        ask: Callable[[Asker], None],
+        remembered: Callable[[str], bytes | None],
+        forget: Callable[[str], None],
+    ) -> None:
+        self._ask, self._remembered, self._forget = ask, remembered, forget
         self._mutex = threading.Lock()
         self._open: dict[str, Order] = {}
 
@@ -37,6 +43,11 @@ class Requests:
         with self._mutex:
             earlier = self._open.get(asker.key)
             verdict = self._remembered(asker.key) if earlier is None else None
+            if verdict is not None and not order.again:
+                # Not the broker's repetition but a new question, from who counts from 1 again: an old OK is no answer
+                # to it, also if we are killed before it has its own.
+                self._forget(asker.key)
+                verdict = None
             if earlier is None and verdict is None:
                 self._ask(asker)
             if verdict is None:

@@ -147,7 +147,7 @@ def felt(path: Path, frame: Image, seconds: float) -> Iterator[Row]:
                     begin = time.perf_counter()
                     seen = inspector.inspect(shot, {"J4": label}, "bench")
                     verdict = evidence.name(shot, seen)
-                    evidence.keep(shot, verdict, verdict, seen.looks)
+                    evidence.keep(shot, verdict, seen.looks)
                     took.append((time.perf_counter() - begin) * 1000)
                     time.sleep(max(0.0, 1 / RATE_HZ - took[-1] / 1000))
             if not kept:

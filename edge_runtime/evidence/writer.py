@@ -95,18 +95,13 @@ class Evidence:
             return verdict
         return verdict.model_copy(update={"evidence": f"{name_of(verdict)}.png"})
 
-    def keep(self, frame: Frame, named: Verdict, kept: Verdict, looks: Mapping[str, Look]) -> None:
-        """Have the picture that `named` names written; does not wait. `kept`: the verdict as it is on the disk.
+    def keep(self, frame: Frame, kept: Verdict, looks: Mapping[str, Look]) -> None:
+        """Have the picture that `kept` names written; does not wait. `kept`: the verdict as it is on the disk.
 
-        Where that is another one, for a request that had its answer already, there is none to write. `frame` and
-        `looks` are held until then, and must not be written into.
+        `frame` and `looks` are held until then, and must not be written into.
         """
-        if named.evidence is None or frame.pixels is None:
-            return
-        if kept.id == named.id:
+        if kept.evidence is not None and frame.pixels is not None:
             self._queue.put(_Waiting(kept, frame.pixels, looks))
-        else:
-            self._done()
 
     def _done(self) -> None:
         with self._mutex:

@@ -204,7 +204,7 @@ def keep(folder: Path, *calls: Call) -> list[Verdict]:
         for number, call in enumerate(calls):
             shot, seen = frame(number), Inspection(verdict(call), {"J4": look()})
             made.append(evidence.name(shot, seen))
-            evidence.keep(shot, made[-1], made[-1], seen.looks)
+            evidence.keep(shot, made[-1], seen.looks)
     return made
 
 

@@ -9,7 +9,7 @@ from edge_runtime.committer import DEPTH, Committer
 from edge_runtime.errors import OutboxError
 from edge_runtime.outbox import Outbox
 from edge_runtime.verdict import Verdict
-from tests.unit.test_outbox import NG, VERDICT
+from tests.unit.test_outbox import VERDICT
 
 
 def test_what_is_kept_is_committed_in_order_and_told_once_it_is(tmp_path: Path) -> None:
@@ -47,16 +47,6 @@ def test_under_load_many_share_one_commit(tmp_path: Path) -> None:
         committer.flush()
         assert 0 < commits[0] < 1000
         outbox._file.db.set_trace_callback(None)
-
-
-def test_a_request_kept_twice_is_told_the_first_verdict(tmp_path: Path) -> None:
-    told: list[Verdict] = []
-    with Outbox(tmp_path) as outbox, Committer(outbox) as committer:
-        committer.keep(VERDICT, told.append, request="robot")
-        committer.keep(NG, told.append, request="robot")
-        committer.flush()
-        assert told[0] == told[1]
-        assert outbox.head().seq == 1
 
 
 def test_after_a_commit_that_failed_for_good_nothing_more_is_taken_and_nobody_waits_for_ever(tmp_path: Path) -> None:

@@ -56,7 +56,7 @@ def pixels_of(shot: Frame) -> Image:
 def judged(evidence: Evidence, seen: Inspection, shot: Frame) -> Verdict:
     """As `life.inspect` does, without an outbox."""
     named = evidence.name(shot, seen)
-    evidence.keep(shot, named, named, seen.looks)
+    evidence.keep(shot, named, seen.looks)
     return named
 
 
@@ -121,16 +121,6 @@ def test_who_writes_too_slowly_drops_pictures_and_the_verdicts_do_not_name_them(
     assert caplog.text.count("pictures come faster than they can be written") == 1
 
 
-def test_a_request_that_had_its_answer_already_writes_nothing_and_takes_no_room(tmp_path: Path, heard: Heard) -> None:
-    with keeper(tmp_path, limits(), heard) as evidence:
-        earlier = judged(evidence, inspection(Call.NG), frame(1))
-        for _ in range(2 * KEPT):
-            shot, again = frame(2), inspection(Call.NG)
-            evidence.keep(shot, evidence.name(shot, again), earlier, again.looks)
-    assert (evidence.kept, evidence.dropped) == (1, 0)
-    assert np.array_equal(read_picture(tmp_path / str(earlier.evidence)), pixels_of(frame(1)))
-
-
 def test_what_is_named_while_the_outbox_commits_has_its_room(tmp_path: Path, heard: Heard) -> None:
     shot = frame()
     with keeper(tmp_path, limits(), heard) as evidence:
@@ -138,7 +128,7 @@ def test_what_is_named_while_the_outbox_commits_has_its_room(tmp_path: Path, hea
         named = [evidence.name(shot, each) for each in seen]
         assert [each.evidence is not None for each in named] == [True] * KEPT + [False] * 3
         for verdict_named, each in zip(named, seen, strict=True):
-            evidence.keep(shot, verdict_named, verdict_named, each.looks)
+            evidence.keep(shot, verdict_named, each.looks)
     assert (evidence.kept, evidence.dropped) == (KEPT, 3)
 
 

@@ -21,7 +21,7 @@ class Robot:
         self.answers: list[bytes | None] = []
         self.acknowledged: list[int] = []
         self.kept: dict[str, bytes] = {}
-        self.requests = Requests(self.asked.append, self.kept.get)
+        self.requests = Requests(self.asked.append, self.kept.get, self.kept.__delitem__)
         self.inbox = Inbox(STATION, self._send, lambda message, _qos: self.acknowledged.append(message), lambda: None)
         self.inbox.obey({"inspect": self.requests.inspect}, lambda _payload, _correlation, _retained: None)
 
@@ -30,10 +30,11 @@ class Robot:
         assert letter.settled is not None
         letter.settled()  # the broker has it
 
-    def ask(self, message: int, correlation: bytes) -> None:
-        """Message `message` over this connection."""
+    def ask(self, message: int, correlation: bytes, *, again: bool = False) -> None:
+        """Message `message` over this connection. `again`: the broker has sent it before."""
         arrived = mqtt.MQTTMessage(message, f"{STATION}cmd/inspect".encode())
         arrived.qos = 1
+        arrived.dup = again
         arrived.properties = SimpleNamespace(CorrelationData=correlation, ResponseTopic="robot/7")  # type: ignore[assignment]
         self.inbox.take(arrived)
 
@@ -69,11 +70,20 @@ def test_a_request_is_not_done_with_before_it_is_answered() -> None:
     assert 2 not in robot.acknowledged, "else a station that ends now would never answer"
 
 
-def test_a_request_that_has_its_verdict_gets_the_same_again() -> None:
+def test_a_question_by_a_name_that_was_used_before_is_a_new_question() -> None:
     robot = Robot()
     robot.ask(1, b"part-1")
     robot.judge()
-    robot.ask(2, b"part-1")
+    robot.ask(2, b"part-1")  # a PLC that counts from 1 again
+    assert len(robot.asked) == 1, "it was answered with the verdict of another part"
+    assert robot.kept == {}, "and would be, if the daemon were killed now"
+
+
+def test_a_request_that_the_broker_sends_again_gets_the_verdict_that_it_has() -> None:
+    robot = Robot()
+    robot.ask(1, b"part-1")
+    robot.judge()
+    robot.ask(2, b"part-1", again=True)
     assert robot.asked == []
     assert robot.answers == [b"part-1", b"part-1"]
     assert robot.acknowledged == [1, 2]
