@@ -4,7 +4,7 @@ import time
 
 from edge_runtime.cameras import Clock, Frame, aravis_library
 from edge_runtime.cameras.config import AravisCamera
-from edge_runtime.cameras.genicam import SOFTWARE, Count, configure, exposure_s
+from edge_runtime.cameras.genicam import SOFTWARE, Count, configure, delay_s
 from edge_runtime.errors import CameraError, CameraLost
 
 GONE = "no longer answers; is it without power, or its cable out?"
@@ -24,7 +24,7 @@ class Aravis:
         self._device = aravis_library.Device(self._name)
         try:
             self._format = configure(self._device, config, self._name)
-            self.delay_s = exposure_s(self._device)
+            self.delay_s = delay_s(self._device)
             self._device.start()
         except CameraError:
             self._device.close()

@@ -10,6 +10,8 @@ from edge_runtime.cameras.config import Genicam
 from edge_runtime.cameras.pixels import READABLE, PixelFormat
 from edge_runtime.errors import CameraError
 
+SENDING_S = 0.05
+"""Reading out and sending: five megapixels take so long over one gigabit a second."""
 SOFTWARE = "Software"
 """The trigger source that this program fires."""
 
@@ -82,10 +84,13 @@ def configure(features: Features, config: Genicam, camera: str) -> PixelFormat:
     return pixel_format
 
 
-def exposure_s(features: Features) -> float:
-    """How long the camera exposes, in seconds; 0 where it does not tell in microseconds."""
+def delay_s(features: Features) -> float:
+    """How long after its exposure began a picture has arrived, at most: `Camera.delay_s`, in seconds.
+
+    The exposure, where the camera tells it in microseconds, and reading out and sending the picture.
+    """
     name = next((name for name in _EXPOSURE[:2] if features.has(name)), None)
-    return features.number(name) / 1e6 if name else 0.0
+    return (features.number(name) / 1e6 if name else 0.0) + SENDING_S
 
 
 def _readable(features: Features, camera: str) -> PixelFormat:

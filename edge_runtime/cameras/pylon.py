@@ -7,7 +7,7 @@ import numpy as np
 
 from edge_runtime.cameras import Clock, Frame
 from edge_runtime.cameras.config import PylonCamera
-from edge_runtime.cameras.genicam import SOFTWARE, Count, configure, exposure_s
+from edge_runtime.cameras.genicam import SOFTWARE, Count, configure, delay_s
 from edge_runtime.errors import CameraError, CameraLost
 
 MISSING = "needs the maker's library; install it with: pip install 'kenpin[pylon]'"
@@ -43,7 +43,7 @@ class Pylon:
             self._camera = self._open()
             features = _Features(self._camera.GetNodeMap(), genicam, self._name)
             self._format = configure(features, config, self._name)
-            self.delay_s = exposure_s(features)
+            self.delay_s = delay_s(features)
             self._camera.MaxNumBuffer.Value = BUFFERS
             self._camera.StartGrabbing(self._pylon.GrabStrategy_OneByOne, self._pylon.GrabLoop_ProvidedByUser)
         except self._errors as error:
@@ -54,6 +54,7 @@ class Pylon:
             raise
         self._count = Count()
         self._awaited_since: float | None = None if config.trigger is not None else clock()
+        self._none_at = clock()  # when there was last no picture that waited
 
     def grab(self, timeout_s: float) -> Frame | None:
         """The next picture; None where none comes in time. Raises CameraLost."""
@@ -61,11 +62,17 @@ class Pylon:
             if self._config.trigger == SOFTWARE and self._awaited_since is None:
                 self._fire()
                 self._awaited_since = self._clock()
-            result = self._retrieve(timeout_s)
+            result = self._retrieve(0)
+            if result is not None:  # it has waited for us, and may have come as soon as there was none
+                taken = self._none_at
+            else:
+                self._none_at = self._clock()
+                result = self._retrieve(timeout_s)
+                taken = self._clock()
             if result is None:
                 return self._none(self._clock())
             try:
-                return self._frame(result)
+                return self._frame(result, taken)
             finally:
                 result.Release()
         except self._errors as error:
@@ -115,7 +122,7 @@ class Pylon:
             raise CameraLost(self._name, "no longer answers; is it without power, or its cable out?")
         return result if result is not None and result.IsValid() else None
 
-    def _frame(self, result: Any) -> Frame:
+    def _frame(self, result: Any, taken: float) -> Frame:
         now = self._clock()
         begin = now if self._config.trigger != SOFTWARE or self._awaited_since is None else self._awaited_since
         self._awaited_since = now if self._config.trigger is None else None
@@ -131,12 +138,13 @@ class Pylon:
                 pixels = self._format.picture(data, int(result.Width), int(result.Height))
             except ValueError as error:
                 trouble = f"{self._name}: the picture {error}"
-        return Frame(pixels, captured_ns, sequence, (self._clock() - begin) * 1000, None, trouble, now)
+        return Frame(pixels, captured_ns, sequence, (self._clock() - begin) * 1000, None, trouble, taken)
 
     def _fire(self) -> None:
         """Trigger by software. What still waits is an answer to nothing any more."""
         while (late := self._retrieve(0)) is not None:
             late.Release()
+        self._none_at = self._clock()
         self._camera.TriggerSoftware.Execute()
 
     def _none(self, now: float) -> Frame | None:

@@ -2,12 +2,14 @@
 
 import re
 import sys
+import time
 from contextlib import closing
 from typing import Any
 
 import pytest
 
 from edge_runtime.cameras.config import PylonCamera
+from edge_runtime.cameras.genicam import SENDING_S
 from edge_runtime.cameras.pylon import Pylon
 from edge_runtime.errors import CameraError, CameraLost
 from tests.cameras.grabbing import frame_of, loss_of, pixels_of
@@ -36,6 +38,17 @@ def test_pictures_come_as_the_camera_counts_them() -> None:
     assert [frame.sequence for frame in frames] == list(range(1, 7))
     assert {frame.pixels.shape for frame in frames if frame.pixels is not None} == {(1040, 1024, 1)}
     assert all(frame.trouble is None for frame in frames)
+
+
+def test_a_picture_that_has_waited_is_no_answer_to_who_asks_now() -> None:
+    with closing(Pylon(config(rate_hz=20.0))) as camera:
+        frame_of(camera)
+        time.sleep(0.5)
+        asked = time.monotonic()
+        waiting = [frame_of(camera) for _ in range(5)]
+        assert all(frame.taken < asked for frame in waiting[:4])
+        fresh = [frame_of(camera) for _ in range(12)]
+    assert fresh[-1].taken > asked
 
 
 @pytest.mark.parametrize(
@@ -78,7 +91,7 @@ def test_a_setting_that_cannot_be_made_is_refused_with_what_can(
 def test_a_software_trigger_gives_one_picture_a_grab_and_counts_from_the_trigger() -> None:
     with closing(Pylon(config(trigger="Software", exposure_us=20000.0))) as camera:
         frames = [frame_of(camera) for _ in range(3)]
-        assert camera.delay_s == pytest.approx(0.02)
+        assert camera.delay_s == pytest.approx(0.02 + SENDING_S)
     assert [frame.sequence for frame in frames] == [1, 2, 3]
     assert all(frame.grab_ms > 1 for frame in frames)
 
