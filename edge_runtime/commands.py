@@ -52,14 +52,14 @@ class Order:
 
     @property
     def request(self) -> str | None:
-        """Its correlation data as a text: as they are where they are one, else in hex."""
+        """Its correlation data as a text: as they are where they are one, else 0x and hex."""
         if self.correlation is None:
             return None
         try:
             text = self.correlation.decode()
         except UnicodeDecodeError:
             text = ""
-        return text if text.isprintable() and text else self.correlation.hex()
+        return text if text.isprintable() and text else f"0x{self.correlation.hex()}"
 
 
 Command = Callable[[Order], LabelSet | None]

@@ -160,7 +160,7 @@ class Life:
     def _looked(self, frame: Frame) -> None:
         """A frame of a free-running camera came."""
         self.changeover.framing.watch(frame)
-        if isinstance(self.station.trigger, PresenceTrigger):  # a part was looked for, which is inspecting
+        if isinstance(self.station.trigger, PresenceTrigger) and self.triggers.sees:  # to look for a part is to inspect
             self.pulse.beat()
 
     def _shed(self, count: int, first: int, last: int) -> None:

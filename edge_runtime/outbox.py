@@ -32,6 +32,9 @@ from edge_runtime.verdict import Call, Verdict
 
 log = logging.getLogger(__name__)
 
+ASIDE = "outbox.damaged-"
+DAMAGED = 3
+"""Damaged files that are kept for who wants to know why: the newest ones. All that was in them is in the ledger."""
 SHED_AT_ONCE = 100
 """Rows: enough that shedding is rare, few enough that little is lost for a burst."""
 SHED_TRIES = 20
@@ -102,7 +105,7 @@ class Outbox:
     ) -> None:
         """Open or make the outbox in `folder`. Raises OutboxError where that cannot be, or another process has it.
 
-        A damaged file is moved aside, never deleted, and made anew from the ledger. `on_shed` and `on_damage`: told
+        A damaged file is moved aside, and made anew from the ledger. `on_shed` and `on_damage`: told
         without the lock, and not before the first call. `give_up`: deletes so many bytes of what is worth less than any
         verdict from the same disk, and returns how many those were; called with the lock. `clock` counts seconds, `now`
         is Unix time.
@@ -293,11 +296,15 @@ class Outbox:
 
     def _move_aside(self, why: str) -> None:
         stamp = time.strftime("%Y%m%dT%H%M%S", time.gmtime())
-        aside = self.path.with_name(f"outbox.damaged-{stamp}-{time.time_ns() % 10**9:09}.db")
+        aside = self.path.with_name(f"{ASIDE}{stamp}-{time.time_ns() % 10**9:09}.db")
         for ending in ("", "-wal", "-shm"):
             part = self.path.with_name(self.path.name + ending)
             if part.exists():
                 part.replace(aside.with_name(aside.name + ending))
+        damaged = {path.name.removesuffix("-wal").removesuffix("-shm") for path in self.path.parent.glob(f"{ASIDE}*")}
+        for name in sorted(damaged)[:-DAMAGED]:
+            for ending in ("", "-wal", "-shm"):
+                self.path.with_name(name + ending).unlink(missing_ok=True)
         why = " ".join(why.split())
         log.error("%s: is damaged (%s); moved to %s", self.path, why, aside.name)
         self._alarms.append(partial(self._on_damage, why, aside.name))

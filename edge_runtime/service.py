@@ -115,10 +115,10 @@ class Service:
             self._hup.clear()
             with self._manager.reloading():
                 for ward in wards:
-                    ward.reread()
+                    self._safely(ward, ward.reread)
         changed = [ward for ward in wards if self._has_changed(ward, counts=self._clock() - self._told >= STATUS_S)]
         for ward in changed:
-            ward.changed()
+            self._safely(ward, ward.changed)
         trouble = self._trouble(wards)
         if self._stop.is_set():
             self._say_stopping()
@@ -127,6 +127,13 @@ class Service:
             if changed or self._clock() - self._told >= STATUS_S:
                 self._told = self._clock()
                 self._manager.tell(f"STATUS={trouble or self._line()}")
+
+    def _safely(self, ward: Ward, do: Callable[[], None]) -> None:
+        """What fails for one station fails for no other, and the watchdog is fed."""
+        try:
+            do()
+        except Exception:
+            log.exception("%s: looking after it failed", ward.name)
 
     def _has_changed(self, ward: Ward, *, counts: bool) -> bool:
         """Whether there is news of it; `counts`: also of what changes all the time."""

@@ -89,6 +89,11 @@ class Triggers:
         self._asked.append(_Asked(now, now + self._config.timeout_s, "mqtt", asker))
         self._wake.set()
 
+    @property
+    def sees(self) -> bool:
+        """Whether parts can be looked for in what the camera gives; True where none are."""
+        return self._presence is None or self._presence.sees
+
     def __iter__(self) -> Iterator[Shot]:
         for shot in self._shots():
             self.count += 1

@@ -60,6 +60,11 @@ class Presence:
         why = f"a picture of {width} x {height} pixels does not fit the zone or the picture of the empty zone"
         return f"{why}; correct zone, or take empty anew (kenpin-edge grab)"
 
+    @property
+    def sees(self) -> bool:
+        """Whether parts could be looked for in the last frame."""
+        return not self._unfit
+
     def rest(self) -> list[Frame]:
         """At the end of the frames: what is still to be judged, in order."""
         return self._rule.rest()

@@ -7,6 +7,7 @@ import pytest
 
 from edge_runtime.cameras import aravis_library, open_camera
 from edge_runtime.cameras.config import AravisCamera
+from edge_runtime.cameras.genicam import SENDING_S
 from edge_runtime.errors import CameraError, CameraLost
 from tests.cameras.gige import ID, Plug
 from tests.cameras.grabbing import frame_of, loss_of, pixels_of

@@ -211,6 +211,17 @@ def test_what_a_request_was_answered_is_known_when_the_outbox_is_made_anew(tmp_p
         assert outbox.answered(key) == first.to_json()
 
 
+def test_of_damaged_files_the_newest_three_are_kept(tmp_path: Path) -> None:
+    for number in range(5):
+        with Outbox(tmp_path) as outbox:
+            outbox.append(VERDICT)
+        outbox.path.write_bytes(bytes([number]) * 9000)
+    with Outbox(tmp_path) as outbox:
+        assert outbox.head().seq == 5
+    kept = sorted(tmp_path.glob("outbox.damaged-*.db"))
+    assert [path.read_bytes()[0] for path in kept] == [2, 3, 4]
+
+
 def test_only_the_newest_thousand_requests_are_remembered(tmp_path: Path) -> None:
     with Outbox(tmp_path) as outbox:
         outbox.append_all([Entry(VERDICT, f"request-{n}") for n in range(1010)])
