@@ -214,7 +214,7 @@ class LineScan:
         self._over: CameraLost | SourceEnded | None = None
         self._shape: tuple[int, ...] = ()
         self._last: Frame | None = None
-        self._last_at = clock()
+        self._last_at = self._opened_at = clock()
         self._count = 0
 
     def grab(self, timeout_s: float) -> Frame | None:
@@ -250,7 +250,8 @@ class LineScan:
 
     def _take(self, block: Frame) -> None:
         """Cut one more block, and say what was lost before it."""
-        moment = Moment(block.captured_ns, block.taken)
+        # Its first line was exposed as soon as the block before was whole.
+        moment = Moment(block.captured_ns, self._last.taken if self._last is not None else self._opened_at)
         lost = block.sequence - self._last.sequence - 1 if self._last is not None else 0
         if lost > 0:
             self._waiting += self._cutter.lose(lost, moment)
