@@ -28,6 +28,7 @@ from edge_runtime.commands import Command, Follow
 from edge_runtime.errors import BrokerError
 from edge_runtime.inbox import Inbox
 from edge_runtime.letters import Letter, Letters
+from edge_runtime.logs import of_station
 from edge_runtime.messages import Condition, EventHead, Happening, Refusal, State, Status, event
 from edge_runtime.outbox import Outbox
 from edge_runtime.packets import ANSWER_S, LONGEST, REMEDIES, Sender, properties, told
@@ -232,6 +233,7 @@ class Broker:
     def _on_connect(
         self, client: mqtt.Client, _data: Any, _flags: Any, reason: ReasonCode, found: Properties | None
     ) -> None:
+        of_station(self._station.place)  # paho's thread is not begun here
         if reason.is_failure:
             self._rejoin.refused()
             self._complain(f"refuses the station ({told(reason)})")
@@ -270,6 +272,7 @@ class Broker:
                 log.warning("broker %s: refuses %s (%s); the station hears nothing there", where, topic, reason)
 
     def _on_connect_fail(self, _client: mqtt.Client, _data: Any) -> None:
+        of_station(self._station.place)
         self._rejoin.refused()
         self._complain(f"cannot be reached ({sys.exception()})")
 

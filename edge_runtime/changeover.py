@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from itertools import chain, repeat
 
 from edge_runtime.bundle import Bundle, load_bundle
@@ -17,6 +18,7 @@ from edge_runtime.errors import BundleError, KenpinError, StoreError
 from edge_runtime.events import Tell
 from edge_runtime.framing import Framing
 from edge_runtime.inspector import Inspector
+from edge_runtime.logs import here
 from edge_runtime.messages import (
     BundleRefused,
     BundleSwitched,
@@ -104,7 +106,7 @@ class Changeover:
         After it nothing is switched, put back or told any more; a choice that came too late counts at the next start.
         It begins with the engine that a tune file chose for the bundle that judges.
         """
-        thread = threading.Thread(target=self._work, args=(tell,), name="changeover", daemon=True)
+        thread = threading.Thread(target=here(partial(self._work, tell)), name="changeover", daemon=True)
         thread.start()
         try:
             yield

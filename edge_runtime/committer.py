@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import NamedTuple, Self
 
 from edge_runtime.errors import OutboxError
+from edge_runtime.logs import here
 from edge_runtime.outbox import Entry, Outbox
 from edge_runtime.verdict import Verdict
 
@@ -39,7 +40,7 @@ class Committer:
         self._queue: deque[_Kept] = deque()
         self._busy = self._stopping = False
         self._failure: OutboxError | None = None
-        self._thread = threading.Thread(target=self._work, name="committer", daemon=True)
+        self._thread = threading.Thread(target=here(self._work), name="committer", daemon=True)
 
     def keep(self, verdict: Verdict, then: Then | None = None, *, request: str | None = None) -> None:
         """Have a verdict committed soon, in order. Waits where too many do.

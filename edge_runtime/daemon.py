@@ -10,7 +10,7 @@ from types import FrameType
 from edge_runtime.bundle import Bundle
 from edge_runtime.errors import BrokerError, KenpinError, StationError
 from edge_runtime.life import inspect
-from edge_runtime.logs import of_station
+from edge_runtime.logs import of_several, of_station
 from edge_runtime.notify import ServiceManager
 from edge_runtime.service import Service
 from edge_runtime.sharing import Pool
@@ -38,9 +38,10 @@ def run(paths: Sequence[Path], manager: ServiceManager) -> None:
     stop, hup = _stop_on_signals(), _on_hup()
     with Service(manager, len(stations), stop, hup) as service:
         if len(stations) == 1:
-            of_station(f"{stations[0].site}/{stations[0].line}/{stations[0].station}")
+            of_station(stations[0].place)
             inspect(paths[0], stations[0], stop, lambda bundle: bundle, service)
             return
+        of_several()
         pool = Pool()
         undelivered: list[BrokerError] = []
         threads = [
@@ -67,6 +68,7 @@ def _keep_inspecting(
     service: Service,
     undelivered: list[BrokerError],
 ) -> None:
+    of_station(station.place)
     said, failed = "", False
     while True:
         try:
@@ -75,16 +77,16 @@ def _keep_inspecting(
             failed = True
             inspect(path, station, stop, share, service)
         except BrokerError as error:  # at the end of a replay, which is not played again for that
-            log.error("%s: %s", station.station, error)  # noqa: TRY400  # a person's line, no traceback
+            log.error("%s", error)  # noqa: TRY400  # a person's line, no traceback
             undelivered.append(error)
             return
         except KenpinError as error:
             why = "; ".join(str(error).splitlines())
             if why != said:
-                log.error("%s: %s; trying again every %.0f s", station.station, why, AGAIN_S)  # noqa: TRY400
+                log.error("%s; trying again every %.0f s", why, AGAIN_S)  # noqa: TRY400
             said = why
         except Exception:  # the others go on
-            log.exception("%s: failed; trying again in %.0f s", station.station, AGAIN_S)
+            log.exception("failed; trying again in %.0f s", AGAIN_S)
         else:
             return
         service.knows(station.address)

@@ -8,22 +8,34 @@ import logging
 import os
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextvars import ContextVar, copy_context
 from datetime import UTC, datetime
 from typing import TextIO
 
 PRIORITIES = ((logging.CRITICAL, 2), (logging.ERROR, 3), (logging.WARNING, 4), (logging.INFO, 6), (logging.NOTSET, 7))
 """From which level on a record has which of syslog's priorities."""
 
+_station: ContextVar[str | None] = ContextVar("station", default=None)
+"""Which station a thread works for."""
+
 _STANDARD = {*vars(logging.makeLogRecord({})), "message", "asctime", "taskName"}
 """What every record has: the rest are the facts that `extra=` gave it."""
 
 
 class Human(logging.Formatter):
-    """Time, level and message; no time in a journal, which has its own."""
+    """Time, level and message; no time in a journal, which has its own. `several`: also which station says it."""
 
     def __init__(self, *, journal: bool) -> None:
         super().__init__("%(levelname)s %(message)s" if journal else "%(asctime)s %(levelname)s %(message)s")
+        self.several = False
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  # logging's name
+        """The line of a record."""
+        station = _station.get() if self.several else None
+        if station is not None:
+            record.message = f"{station}: {record.message}"
+        return super().formatMessage(record)
 
 
 class Json(logging.Formatter):
@@ -31,17 +43,13 @@ class Json(logging.Formatter):
     `exception` where there was one, and the record's own facts.
     """
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.station: str | None = None
-
     def format(self, record: logging.LogRecord) -> str:
         """The object of a record, on one line."""
         at = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         said = {
             "time": at,
             "level": record.levelname.lower(),
-            "station": self.station,
+            "station": _station.get(),
             "logger": record.name,
             "thread": record.threadName,
             "message": record.getMessage(),
@@ -90,10 +98,21 @@ def say(line: str) -> None:
 
 
 def of_station(name: str) -> None:
-    """Say from now on which station it is."""
+    """Say from now on which station this thread works for, and those that begin `here`."""
+    _station.set(name)
+
+
+def of_several() -> None:
+    """Have lines for people name their station, too."""
     for handler in logging.getLogger().handlers:
-        if isinstance(handler.formatter, Json):
-            handler.formatter.station = name
+        if isinstance(handler.formatter, Human):
+            handler.formatter.several = True
+
+
+def here(work: Callable[[], None]) -> Callable[[], None]:
+    """`work`, for a thread that works for the station of this one."""
+    context = copy_context()
+    return lambda: context.run(work)
 
 
 def is_journal(environment: Mapping[str, str]) -> bool:

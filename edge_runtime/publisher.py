@@ -14,6 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from edge_runtime.errors import BrokerError, OutboxError
+from edge_runtime.logs import here
 from edge_runtime.outbox import Outbox
 from edge_runtime.outbox_file import Waiting
 
@@ -62,7 +63,7 @@ class Publisher:
     def __init__(self, outbox: Outbox, publish: Publish, clock: Callable[[], float] = time.monotonic) -> None:
         self._outbox, self._publish, self._clock = outbox, publish, clock
         self._wake = threading.Event()
-        self._thread = threading.Thread(target=self._work, name="publisher", daemon=True)
+        self._thread = threading.Thread(target=here(self._work), name="publisher", daemon=True)
         self._stopping = False
         self._acks: deque[_Ack] = deque()  # at most a window of them
         self._gate = threading.Lock()  # nothing is published across the start of a connection

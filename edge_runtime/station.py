@@ -213,6 +213,11 @@ class Station(Table):
         """What a picture that comes again means at this station's camera."""
         return SOURCES.get(self.camera.kind, Source.SENSOR)
 
+    @property
+    def place(self) -> str:
+        """Site, line and station, as the log has them."""
+        return f"{self.site}/{self.line}/{self.station}"
+
     def expected(self) -> dict[str, str]:
         """Region → the part label that the file expects there."""
         return {name: region.expected for name, region in self.region.items()}

@@ -12,6 +12,7 @@ from edge_runtime import messages
 from edge_runtime.cameras import Camera, Clock, Frame, SourceEnded
 from edge_runtime.errors import CameraError, CameraLost
 from edge_runtime.events import Tell
+from edge_runtime.logs import here
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +52,7 @@ class Capture:
         self._waiting: deque[Frame] = deque()
         self._room = threading.Event()
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._work, name="camera", daemon=True)
+        self._thread = threading.Thread(target=here(self._work), name="camera", daemon=True)
         self._camera: Camera | None = None
         self._last: int | None = None
         self.frames = self.dropped = self.missed = self.reconnects = 0

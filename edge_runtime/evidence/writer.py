@@ -18,6 +18,7 @@ from edge_runtime.evidence.config import EvidenceLimits
 from edge_runtime.evidence.overview import overview
 from edge_runtime.evidence.store import PictureStore, name_of, room_for
 from edge_runtime.inspector import Inspection, Look
+from edge_runtime.logs import here
 from edge_runtime.messages import EvidenceResumed, EvidenceStopped
 from edge_runtime.picture import Image
 from edge_runtime.verdict import Call, Verdict
@@ -60,7 +61,7 @@ class Evidence:
         self._mutex = threading.Lock()
         self._queue: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()  # bounded by what is named
         self._over = threading.Event()
-        self._thread = threading.Thread(target=self._work, name="evidence", daemon=True)
+        self._thread = threading.Thread(target=here(self._work), name="evidence", daemon=True)
         self.kept = self.dropped = self.failed = 0
         self.stopped: str | None = None
         self._missed_before = 0

@@ -61,7 +61,11 @@ def test_a_station_that_cannot_see_fails_no_other_and_goes_on_when_it_can(
     wait_until(lambda: of(subscriber, lines[1]), "it inspects, too")
     assert len(of(subscriber, lines[2])) > seen
     lines[0].stop()
+    said = [
+        text for text in lines[0].log().splitlines() if " connected" in text or "cannot be read as a folder" in text
+    ]
     for line in lines:
+        assert any(f" plant-a/L3/{line.station}: " in text for text in said), "the log does not say whose line it is"
         assert_chained(of(subscriber, line))
 
 
