@@ -183,7 +183,11 @@ class Plant:
         """Let the robot rest, the station say all it has, and stop it; then count."""
         self.robot.rest()
         answered = lambda: self.robot.asked <= {asked.decode() for _, asked in self.robot.heard if asked}  # noqa: E731
-        patiently(answered, 20.0)
+        while not answered():
+            count = len(self.robot.heard)
+            patiently(lambda count=count: len(self.robot.heard) > count, 20.0)  # type: ignore[misc]
+            if len(self.robot.heard) == count:
+                break  # nothing comes any more: the tally says what did not
         heard = len(self.record.heard)
         wait_until(
             lambda: len(self.record.heard) > heard, "inspection goes on"
