@@ -9,6 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
@@ -182,12 +183,7 @@ class Plant:
     def end(self) -> Tally:
         """Let the robot rest, the station say all it has, and stop it; then count."""
         self.robot.rest()
-        answered = lambda: self.robot.asked <= {asked.decode() for _, asked in self.robot.heard if asked}  # noqa: E731
-        while not answered():
-            count = len(self.robot.heard)
-            patiently(lambda count=count: len(self.robot.heard) > count, 20.0)  # type: ignore[misc]
-            if len(self.robot.heard) == count:
-                break  # nothing comes any more: the tally says what did not
+        self._wait_for_answers()
         heard = len(self.record.heard)
         wait_until(
             lambda: len(self.record.heard) > heard, "inspection goes on"
@@ -197,6 +193,16 @@ class Plant:
         self.record.close()
         self.robot.close()
         return self.tally()
+
+    def _wait_for_answers(self) -> None:
+        """Wait until all who asked are answered, as long as answers come: the tally says who was not."""
+        robot, count = self.robot, -1
+        while not robot.asked <= {asked.decode() for _, asked in robot.heard if asked} and len(robot.heard) > count:
+            count = len(robot.heard)
+            patiently(partial(self._more_answers_than, count), 20.0)
+
+    def _more_answers_than(self, count: int) -> bool:
+        return len(self.robot.heard) > count
 
     def is_all_heard(self) -> bool:
         """Whether what the station's outbox counts has come to the record."""
