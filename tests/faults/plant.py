@@ -7,7 +7,8 @@ import signal
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import pairwise
@@ -74,12 +75,24 @@ class Robot(Client):
         self._sent: dict[int, str] = {}
         self._acknowledged: dict[int, ReasonCode] = {}
         self._count = 0
-        self._over = threading.Event()
+        self._over, self._pausing = threading.Event(), threading.Event()
         self.client.on_publish = lambda _client, _data, message, reason, _found: self._acknowledged.update(
             {message: reason}
         )
         self._thread = threading.Thread(target=self._work, args=(every_s,), daemon=True)
         self._thread.start()
+
+    @contextmanager
+    def pausing(self) -> Iterator[None]:
+        """Within this nothing is asked, and all that was is answered."""
+        self._pausing.set()
+        patiently(self.is_answered, 20.0)
+        yield
+        self._pausing.clear()
+
+    def is_answered(self) -> bool:
+        """Whether all who asked have an answer."""
+        return self.asked <= {asked.decode() for _, asked in self.heard if asked}
 
     def rest(self) -> None:
         """Ask nothing more."""
@@ -89,7 +102,7 @@ class Robot(Client):
 
     def _work(self, every_s: float) -> None:
         while not self._over.wait(every_s):
-            if self.connected.is_set():
+            if self.connected.is_set() and not self._pausing.is_set():
                 self._count += 1
                 properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]  # paho leaves it so
                 properties.ResponseTopic = ANSWERS
@@ -189,7 +202,7 @@ class Plant:
             lambda: len(self.record.heard) > heard, "inspection goes on"
         )  # before, SIGTERM finds nobody listening
         self.line.stop()
-        wait_until(self.is_all_heard, "the record has heard all that was acknowledged")
+        patiently(self.is_all_heard, 30.0)
         self.record.close()
         self.robot.close()
         return self.tally()
@@ -197,7 +210,7 @@ class Plant:
     def _wait_for_answers(self) -> None:
         """Wait until all who asked are answered, as long as answers come: the tally says who was not."""
         robot, count = self.robot, -1
-        while not robot.asked <= {asked.decode() for _, asked in robot.heard if asked} and len(robot.heard) > count:
+        while not robot.is_answered() and len(robot.heard) > count:
             count = len(robot.heard)
             patiently(partial(self._more_answers_than, count), 20.0)
 

@@ -70,6 +70,7 @@ class Mosquitto:
         if self.keeps:  # at each change, so that a kill loses none
             config += f"persistence true\npersistence_location {self.folder}/\n"
             config += "autosave_on_changes true\nautosave_interval 1\n"
+            config += "max_inflight_messages 0\n"  # what it has acknowledged shall be in the socket, not in its memory
         else:
             config += "persistence false\n"
         if self.acl is not None:
