@@ -114,6 +114,13 @@ def test_a_switch_is_told_as_an_event_and_in_the_retained_status(
     (message,) = (message for message in subscriber.messages if message.topic.endswith("/event"))
     assert not message.retain
     assert message.properties.ContentType == "application/json"
+    wait_until(
+        lambda: any(
+            message.topic.endswith("/status") and message.json().get("bundle") == event["bundle"]
+            for message in subscriber.messages
+        ),
+        "the status tells of it",
+    )
     late = Subscriber(broker.port, "kenpin/+/+/+/status")
     wait_until(lambda: late.messages, "the status is retained")
     status = late.messages[0].json()
