@@ -3,12 +3,14 @@
 A camera that clamps a value would inspect otherwise than the file says, so each setting is read back.
 """
 
+import time
 from collections.abc import Iterable
 from typing import Protocol
 
+from edge_runtime.cameras import Frame
 from edge_runtime.cameras.config import Genicam
 from edge_runtime.cameras.pixels import READABLE, PixelFormat
-from edge_runtime.errors import CameraError
+from edge_runtime.errors import CameraError, CameraLost
 
 SENDING_S = 0.05
 """Reading out and sending: five megapixels take so long over one gigabit a second."""
@@ -208,3 +210,11 @@ class Count:
         """The sequence of a picture that never came; the camera has not counted it."""
         self._sequence += 1
         return self._sequence
+
+
+def missing(camera: str, waited_s: float, count: Count, *, triggered: bool) -> Frame:
+    """In the place of a picture that did not come after a trigger. Raises CameraLost where nothing triggers."""
+    silent = f"gave no picture for {waited_s:.1f} s"
+    if not triggered:
+        raise CameraLost(camera, silent)
+    return Frame(None, time.time_ns(), count.skipped(), waited_s * 1000, None, f"{camera}: {silent} after a trigger")

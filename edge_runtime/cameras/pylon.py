@@ -7,7 +7,7 @@ import numpy as np
 
 from edge_runtime.cameras import Clock, Frame
 from edge_runtime.cameras.config import PylonCamera
-from edge_runtime.cameras.genicam import SOFTWARE, Count, configure, delay_s
+from edge_runtime.cameras.genicam import SOFTWARE, Count, configure, delay_s, missing
 from edge_runtime.errors import CameraError, CameraLost
 
 MISSING = "needs the maker's library; install it with: pip install 'kenpin[pylon]'"
@@ -151,13 +151,9 @@ class Pylon:
         """What it means that there is no picture. Raises CameraLost."""
         if self._awaited_since is None or now - self._awaited_since <= self._config.timeout_s:
             return None
-        silent = f"gave no picture for {now - self._awaited_since:.1f} s"
-        if self._config.trigger is None:
-            raise CameraLost(self._name, silent)
-        waited_ms, self._awaited_since = (now - self._awaited_since) * 1000, None
-        return Frame(
-            None, time.time_ns(), self._count.skipped(), waited_ms, None, f"{self._name}: {silent} after a trigger"
-        )
+        frame = missing(self._name, now - self._awaited_since, self._count, triggered=self._config.trigger is not None)
+        self._awaited_since = None
+        return frame
 
 
 class _Features:
