@@ -34,23 +34,28 @@ TIMES: dict[str, tuple[Scenario, int]] = {
     "broker frozen": (scenarios.broker_frozen, 10),
     "outbox corrupted": (scenarios.outbox_corrupted, 10),
 }
-CUTS = 20
+CUT, CUTS = "network cut", 20
 
 
 def main() -> int:
     """The command. Returns 1 where anything was wrong."""
     p = argparse.ArgumentParser("python -m benchmarks.line.faults", description=__doc__)
     p.add_argument("--share", type=float, default=1.0, help="of the whole number of faults (%(default)s)")
+    p.add_argument("--only", choices=[*TIMES, CUT], action="append", help="again for each; default: all")
     p.add_argument("--seed", type=int, default=7, help="(%(default)s)")
     arguments = p.parse_args()
     began, rows = datetime.now(UTC), list[dict[str, object]]()
     with tempfile.TemporaryDirectory() as work:
         bundle = _bundle(Path(work))
+        wanted = arguments.only or [*TIMES, CUT]
         for name, (scenario, times) in TIMES.items():
+            if name not in wanted:
+                continue
             rows.append(
                 _row(name, Path(work) / name, bundle, scenario, max(1, round(times * arguments.share)), arguments.seed)
             )
-        rows.append(_cut(Path(work) / "cut", bundle, max(1, round(CUTS * arguments.share)), arguments.seed))
+        if CUT in wanted:
+            rows.append(_cut(Path(work) / "cut", bundle, max(1, round(CUTS * arguments.share)), arguments.seed))
     machine = {"cores": os.cpu_count(), "python": platform.python_version()}
     path = RESULTS / f"faults-{began:%Y%m%d-%H%M%S}.json"
     path.write_text(json.dumps({"asked": vars(arguments), "machine": machine, "rows": rows}, indent=1) + "\n")
@@ -78,7 +83,7 @@ def _cut(place: Path, bundle: Path, times: int, seed: int) -> dict[str, object]:
             network.mend()
 
     try:
-        return _tally("network cut", plant, cut, times, seed)
+        return _tally(CUT, plant, cut, times, seed)
     finally:
         network.remove()
 

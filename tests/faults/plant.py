@@ -1,6 +1,7 @@
 """A small plant whose parts may be killed: a station, a broker, a robot that asks, and a record of what was said."""
 
 import hashlib
+import json
 import os
 import random
 import signal
@@ -241,7 +242,8 @@ class Plant:
         answers: dict[str, set[str]] = {}
         for payload, asked in self.robot.heard:
             if asked is not None:
-                answers.setdefault(asked.decode(), set()).add(Verdict.from_json(payload).id)
+                said = json.loads(payload)  # a verdict, or that too many wait: that is an answer, too
+                answers.setdefault(asked.decode(), set()).add(said.get("id", "refused"))
         published = Counter(verdict.request for _, verdict, _ in first if verdict.request)
         return Tally(
             lost=self.line.last_seq() - len(by_seq),
