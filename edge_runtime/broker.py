@@ -8,6 +8,7 @@ import hashlib
 import logging
 import math
 import random
+import socket
 import sys
 import threading
 import time
@@ -45,6 +46,8 @@ MAX_PACKET_BYTES = 64 * 1024
 """A command is a few hundred bytes; the broker keeps larger ones away from us."""
 WITH_WILL = "Disconnect with will message"
 """MQTT 5's reason code 0x04."""
+PROBE_S = 1.0
+"""How long it may take to hear whether a broker that closed a connection is still there."""
 TAKEN_OVER = "Session taken over"
 """MQTT 5's reason code 0x8E, as paho names it."""
 FAREWELL_S = 2.0
@@ -284,6 +287,8 @@ class Broker:
         for letters in (self._statuses, self._events, self._answers):
             letters.disconnected()
         taken_over = str(reason) == TAKEN_OVER
+        if not taken_over and not self._is_there():  # it ended itself: no rival threw us out
+            self._rejoin.refused()
         pauses = self._rejoin.ended(taken_over=taken_over)
         self._pause(pauses)
         if not (rival := pauses[0] >= RIVAL_S):
@@ -292,6 +297,14 @@ class Broker:
             self._rivalled = rival
             why = told(reason) if taken_over or not rival else f"{reason}, again and again; {REMEDIES[TAKEN_OVER]}"
             self._complain(f"closed the connection ({why})" + (f"; trying again in {pauses[0]:.0f} s" if rival else ""))
+
+    def _is_there(self) -> bool:
+        """Whether anybody listens where the broker did, just now."""
+        try:
+            socket.create_connection((self._host, self._port), PROBE_S).close()
+        except OSError:
+            return False
+        return True
 
     def _on_publish(self, _client: mqtt.Client, _data: Any, message: int, reason: ReasonCode, _found: Any) -> None:
         self._publisher.acknowledged(message, str(reason) if reason.is_failure else None)

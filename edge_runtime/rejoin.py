@@ -10,7 +10,7 @@ RIVAL_S = 60.0
 """The same after another client came in under this station's id: two that share one would throw each other out."""
 BRIEF_S = 4.0
 """A connection that ended sooner: a rival's first pause is shorter."""
-BRIEF_ONES = 5
+BRIEF_ONES = 10
 """So many of them in a row, with a broker that was there all the time, and a rival is likely. Only MQTT 5 can say that
 it is one, and not every broker does: Mosquitto 2.0.11 does not."""
 

@@ -150,7 +150,7 @@ def test_a_damaged_bundle_is_refused_while_inspection_goes_on(running: Line, sub
     found = verdicts(subscriber)
     assert [verdict.seq for verdict in found] == list(range(1, len(found) + 1))
     assert versions(subscriber) == ["1"]
-    (line,) = [text for text in running.log().splitlines() if " INFO " not in text]
+    (line,) = [text for text in running.log().splitlines() if " ERROR " in text]
     assert " ERROR the chosen bundle is refused, shapes-1 goes on: " in line
     assert Store(running.folder / "state").choice() is None, "the old choice is back"
 
