@@ -6,8 +6,9 @@ from edge_runtime.cameras import Clock
 
 RECONNECT_S = (1.0, 10.0)
 """First and longest pause between two attempts to reach the broker, before the jitter: it doubles in between."""
-RIVAL_S = 60.0
-"""The same after another client came in under this station's id: two that share one would throw each other out."""
+RIVAL_S = 20.0
+"""The same after another client came in under this station's id: two that share one would throw each other out. Up to
+twice that, and still within the session that the broker keeps, should it be none."""
 BRIEF_S = 4.0
 """A connection that ended sooner: a rival's first pause is shorter."""
 BRIEF_ONES = 10
