@@ -57,6 +57,9 @@ SESSION_S = 60
 short enough that none is obeyed which everybody has forgotten. MQTT 3.1.1 has no such bound, so there it keeps none."""
 UNANSWERED = 20
 """Commands that the broker may have sent us and we not acknowledged."""
+ANSWERS = 1000
+"""Answers that may wait. Not all brokers keep to UNANSWERED: Mosquitto 2.0.11 with `max_inflight_messages 0` sends all
+that it has queued, which by default is so much; and an answer that gives way to another leaves somebody unanswered."""
 IN_FLIGHT = 20
 """The same of what we send, unless the broker takes fewer."""
 GIVEN_UP = -1
@@ -109,7 +112,7 @@ class Broker:
         self._publisher = Publisher(outbox, self._publish_verdict)
         self._statuses = Letters(self._publish_status, most=1)  # each has the facts of when it goes out
         self._events = Letters(self._publish_event)
-        self._answers = Letters(self._publish_answer)
+        self._answers = Letters(self._publish_answer, most=ANSWERS)
         self._inbox = Inbox(self._topic(""), self._answers.send, self._client.ack, self.say)
 
     def obey(self, commands: Mapping[str, Command], follow: Follow) -> None:

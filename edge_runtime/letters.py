@@ -5,14 +5,17 @@ memory, a bounded number of it, and a restart forgets what was not sent. (An ans
 again: see `requests.py`.)
 """
 
+import logging
 import threading
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
+log = logging.getLogger(__name__)
+
 WAITING = 100
-"""Events or answers that wait: more than a person would read through."""
+"""Events that wait: more than a person would read through."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,16 +40,15 @@ class Letters:
     to say in `_news`, and the one that finds nobody at it does what follows. So no method ever waits for another
     thread, and all may be called with paho's locks held, also from within `publish`.
 
-    Of more than `most` that wait the oldest give way, and are counted in `given_up`.
+    Of more than `most` that wait the oldest give way; where somebody waits for one, the log says so, once a connection.
     """
 
     def __init__(self, publish: Callable[[Letter], int], most: int = WAITING) -> None:
         self._publish, self._most = publish, most
-        self.given_up = 0
         self._news: deque[Callable[[], None]] = deque()
         self._busy = threading.Lock()
         # What follows belongs to the thread that holds `_busy`.
-        self._connected = False
+        self._connected = self._complained = False
         self._waiting: deque[Letter] = deque()
         self._next: Letter | None = None  # in flight, or to be sent as soon as that is possible
         self._message: int | None = None  # paho's id while it is in flight
@@ -88,11 +90,16 @@ class Letters:
     def _take_in(self, letter: Letter) -> None:
         self._waiting.append(letter)
         if len(self._waiting) > self._most:
-            self.given_up += 1
-            _settle(self._waiting.popleft())
+            self._give_way(self._waiting.popleft())
+
+    def _give_way(self, letter: Letter) -> None:
+        if letter.settled is not None and not self._complained:
+            self._complained = True
+            log.error("%s: more than %d answers wait for the broker; the oldest are given up", letter.topic, self._most)
+        _settle(letter)
 
     def _begin(self, *, connected: bool) -> None:
-        self._connected, self._message = connected, None
+        self._connected, self._message, self._complained = connected, None, False
 
     def _forget(self, message: int) -> None:
         if message == self._message and self._next is not None:

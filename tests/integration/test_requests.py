@@ -4,9 +4,10 @@ import os
 import signal
 import time
 import uuid
+from pathlib import Path
 
 from edge_runtime.verdict import Call, Verdict
-from tests.integration.parts import Line, Message, Subscriber, wait_until
+from tests.integration.parts import Line, Message, Mosquitto, Subscriber, wait_until
 
 INSPECT = "kenpin/plant-a/L3/cam-2/cmd/inspect"
 ON_REQUEST = '[trigger]\nkind = "request"\ntimeout_s = 1.5'
@@ -57,6 +58,33 @@ def test_many_requests_at_once_are_each_answered_once_in_order(line: Line, subsc
     wait_until(lambda: len(subscriber.verdicts()) == 40, "40 verdicts are published")
     verdicts = [Verdict.from_json(message.payload) for message in subscriber.verdicts()]
     assert [verdict.request for verdict in verdicts] == [str(number) for number in range(40)]
+
+
+def test_who_asked_while_the_station_was_away_is_answered_though_the_broker_sends_all_at_once(
+    tmp_path: Path, bundle_path: Path
+) -> None:
+    (tmp_path / "all").mkdir()
+    broker = Mosquitto(tmp_path / "all", config="allow_anonymous true\nmax_inflight_messages 0\n")
+    broker.start()
+    subscriber, line = Subscriber(broker.port), Line(tmp_path, broker.port, bundle_path)
+    try:
+        watching(line).start()
+        wait_until(subscriber.states, "the station is there")
+        line.end()
+        for number in range(300):  # more than wait for a picture; the others are told so
+            subscriber.ask(INSPECT, b"", str(number).encode())
+        line.start()
+        wait_until(
+            lambda: (
+                {message.properties.CorrelationData for message in answers(subscriber)}
+                == {str(number).encode() for number in range(300)}
+            ),
+            "all are answered",
+        )
+    finally:
+        line.end()
+        subscriber.close()
+        broker.stop()
 
 
 def test_a_replay_that_is_over_gives_no_picture_and_the_answer_is_error(line: Line, subscriber: Subscriber) -> None:
