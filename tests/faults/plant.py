@@ -186,7 +186,12 @@ class Plant:
         self.line.start()
 
     def kill_the_broker(self) -> None:
-        """kill -9, and start it again."""
+        """kill -9, and start it again.
+
+        Not while who listens is still away: what Mosquitto has acknowledged it then has in its memory only, until it
+        next saves, and what a broker forgets that it took no station can know.
+        """
+        wait_until(lambda: self.record.connected.is_set() and self.robot.connected.is_set(), "all listen")
         self.broker.stop()
         self.broker.start()
 
