@@ -1,4 +1,4 @@
-"""The thread that commits verdicts, so that inspection does not wait for the disk.
+"""Who commits verdicts: a thread, so that inspection does not wait for the disk; or who decided, where nothing waits.
 
 What came while one commit was under way goes into the next one together: the disk's own pace makes the groups.
 """
@@ -38,22 +38,35 @@ class Committer:
         self._outbox = outbox
         self._turn = threading.Condition()
         self._queue: deque[_Kept] = deque()
-        self._busy = self._stopping = False
+        self._busy = False  # somebody commits
+        self._stopping = False
         self._failure: OutboxError | None = None
         self._thread = threading.Thread(target=here(self._work), name="committer", daemon=True)
 
-    def keep(self, verdict: Verdict, then: Then | None = None, *, request: str | None = None) -> None:
+    def keep(
+        self, verdict: Verdict, then: Then | None = None, *, request: str | None = None, at_once: bool = False
+    ) -> None:
         """Have a verdict committed soon, in order. Waits where too many do.
 
-        `then` gets the verdict with its `seq` and `prev` once it is on the disk, in the committer's thread: it must not
-        wait. `request`: as in `Outbox.append`. Raises OutboxError where an earlier verdict could not be kept; then
-        this one will not be either, and `then` is not called.
+        `then` gets the verdict with its `seq` and `prev` once it is on the disk; it must not wait. `request`: as in
+        `Outbox.append`. `at_once`: the caller has nothing else to do and commits it itself, where none is before it: no
+        verdict is on the disk sooner than one that is not handed over. Raises OutboxError where this or an earlier
+        verdict could not be kept; then `then` is not called.
         """
+        kept = _Kept(Entry(verdict, request), then)
         with self._turn:
             self._turn.wait_for(lambda: len(self._queue) < DEPTH or self._failure)
             self._raise_failure()
-            self._queue.append(_Kept(Entry(verdict, request), then))
+            if not at_once or self._busy or self._queue:
+                self._queue.append(kept)
+                self._turn.notify_all()
+                return
+            self._busy = True
+        self._commit([kept])
+        with self._turn:
+            self._busy = False
             self._turn.notify_all()
+            self._raise_failure()
 
     def check(self) -> None:
         """Raise OutboxError where a verdict could not be kept: who waits for the next trigger may wait for long."""
@@ -89,30 +102,34 @@ class Committer:
 
     def _work(self) -> None:
         while batch := self._next():
-            try:
-                placed = self._outbox.append_all([kept.entry for kept in batch])
-            except OutboxError as error:
-                self._end(error)
-                return
-            except Exception as error:  # else `keep` would wait for ever for a thread that is gone
-                log.exception("committing failed")
-                self._end(OutboxError(self._outbox.path, f"cannot keep verdicts ({error}); see the log"))
-                return
-            for kept, verdict in zip(batch, placed, strict=True):
-                if kept.then:
-                    self._tell(kept.then, verdict)
+            self._commit(batch)
 
     def _next(self) -> list[_Kept]:
-        """All that waits, once something does; nothing at the end."""
+        """All that waits, once something does and nobody else commits; nothing at the end."""
         with self._turn:
             self._busy = False
             self._turn.notify_all()
-            self._turn.wait_for(lambda: self._queue or self._stopping)
-            batch = list(self._queue)
+            self._turn.wait_for(lambda: not self._busy and (self._queue or self._stopping or self._failure))
+            batch = [] if self._failure else list(self._queue)
             self._queue.clear()
             self._busy = bool(batch)
             self._turn.notify_all()
             return batch
+
+    def _commit(self, batch: list[_Kept]) -> None:
+        """Commit them together, and tell who waits for it. What fails for good is the end of the committer."""
+        try:
+            placed = self._outbox.append_all([kept.entry for kept in batch])
+        except OutboxError as error:
+            self._end(error)
+            return
+        except Exception as error:  # else `keep` would wait for ever for a thread that is gone
+            log.exception("committing failed")
+            self._end(OutboxError(self._outbox.path, f"cannot keep verdicts ({error}); see the log"))
+            return
+        for kept, verdict in zip(batch, placed, strict=True):
+            if kept.then:
+                self._tell(kept.then, verdict)
 
     def _tell(self, then: Then, verdict: Verdict) -> None:
         try:

@@ -141,7 +141,8 @@ class Life:
         named = self.evidence.name(shot.frame, inspection)
         picture = _Picture(shot.frame, inspection.looks) if named.evidence is not None else None
         key = shot.asker.key if shot.asker is not None else None
-        self.committer.keep(named, partial(self._kept, key, picture, time.perf_counter()), request=named.request_key)
+        then = partial(self._kept, key, picture, time.perf_counter())
+        self.committer.keep(named, then, request=named.request_key, at_once=not self.capture.waiting)
         if shot.frame.pixels is not None:
             self.pulse.beat()
 

@@ -74,7 +74,7 @@ def latency(bundle: Bundle, folder: Path, seconds: float) -> Row:
 
         def whole(frame: Frame) -> None:
             done.clear()
-            committer.keep(inspector.inspect(frame, {"J4": "0"}, "camera").verdict, then)
+            committer.keep(inspector.inspect(frame, {"J4": "0"}, "camera").verdict, then, at_once=True)
             done.wait()
 
         for frame in shown:

@@ -26,6 +26,36 @@ def test_what_is_kept_is_committed_in_order_and_told_once_it_is(tmp_path: Path) 
     assert [verdict.to_json() for verdict in told] == [row.json for row in waiting]
 
 
+def test_who_has_nothing_else_to_do_commits_by_itself_and_never_before_another(tmp_path: Path) -> None:
+    told: list[tuple[str, int]] = []
+
+    def tell(verdict: Verdict) -> None:
+        told.append((verdict.id, threading.get_ident()))
+
+    with Outbox(tmp_path) as outbox, Committer(outbox) as committer:
+        committer.keep(VERDICT.model_copy(update={"id": "0"}), tell, at_once=True)
+        assert told == [("0", threading.get_ident())]
+        with outbox._mutex:  # the disk is slow
+            for n in range(1, 6):
+                committer.keep(VERDICT.model_copy(update={"id": str(n)}), tell)
+            committer.keep(VERDICT.model_copy(update={"id": "6"}), tell, at_once=True)
+        committer.flush()
+    assert [name for name, _ in told] == [str(n) for n in range(7)]
+    assert told[6][1] != threading.get_ident()
+
+
+def test_who_commits_by_itself_is_told_that_it_failed(tmp_path: Path) -> None:
+    with Outbox(tmp_path) as outbox:
+        committer = Committer(outbox)
+        committer.__enter__()
+        outbox._file.db.execute("PRAGMA query_only = 1")
+        for _ in range(2):
+            with pytest.raises(OutboxError, match="cannot keep verdicts"):
+                committer.keep(VERDICT, at_once=True)
+        with pytest.raises(OutboxError, match="cannot keep verdicts"):
+            committer.__exit__(None, None, None)
+
+
 def test_the_end_of_the_committer_commits_all_that_was_taken(tmp_path: Path) -> None:
     with Outbox(tmp_path) as outbox:
         with Committer(outbox) as committer:
