@@ -42,13 +42,14 @@ DOUBTFUL = "doubtful"
 class Client:
     """An MQTT 5 client whose session the broker keeps: what is said to it while it is away waits there."""
 
-    def __init__(self, name: str, host: str, port: int, topic: str) -> None:
+    def __init__(self, name: str, host: str, port: int, *topics: str, qos: int = 1) -> None:
+        self._topics = [(topic, qos) for topic in topics]
         self.heard: list[tuple[bytes, bytes | None]] = []  # payload and correlation data, in order
         self.connected = threading.Event()
         self.client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id=name, protocol=mqtt.MQTTv5)
         self.client.reconnect_delay_set(1, 1)
-        self.client.on_connect = lambda client, *_: self._subscribe(client, topic)
-        self.client.on_disconnect = lambda *_: self.connected.clear()
+        self.client.on_connect = lambda client, *_: self._subscribe(client)
+        self.client.on_disconnect = lambda *_: self._lost()
         self.client.on_message = lambda _client, _data, message: self.heard.append(
             (bytes(message.payload), getattr(message.properties, "CorrelationData", None))
         )
@@ -58,9 +59,12 @@ class Client:
         self.client.loop_start()
         wait_until(self.connected.is_set, f"{name} is connected")
 
-    def _subscribe(self, client: mqtt.Client, topic: str) -> None:
-        client.subscribe(topic, qos=1)
+    def _subscribe(self, client: mqtt.Client) -> None:
+        client.subscribe(self._topics)
         self.connected.set()
+
+    def _lost(self) -> None:
+        self.connected.clear()
 
     def close(self) -> None:
         self.client.disconnect()
@@ -68,15 +72,20 @@ class Client:
 
 
 class Robot(Client):
-    """Asks for inspections, one every now and then. `asked`: those that the broker took for somebody."""
+    """Asks for inspections, one every now and then. `asked`: those that the broker took for somebody.
+
+    `unsure`: those that were open when a connection was lost. Robot and broker send them again then, and need not know
+    that the station has seen them: to it, what is not marked as sent again is asked again.
+    """
 
     def __init__(self, host: str, port: int, every_s: float = 0.05) -> None:
-        super().__init__("robot", host, port, ANSWERS)
+        self.unsure: set[str] = set()
         self.asked: set[str] = set()
         self._sent: dict[int, str] = {}
         self._acknowledged: dict[int, ReasonCode] = {}
         self._count = 0
         self._over, self._pausing = threading.Event(), threading.Event()
+        super().__init__("robot", host, port, ANSWERS)
         self.client.on_publish = lambda _client, _data, message, reason, _found: self._acknowledged.update(
             {message: reason}
         )
@@ -93,7 +102,15 @@ class Robot(Client):
 
     def is_answered(self) -> bool:
         """Whether all who asked have an answer."""
-        return self.asked <= {asked.decode() for _, asked in self.heard if asked}
+        return self.asked <= self.answered()
+
+    def answered(self) -> set[str]:
+        """Those that have an answer."""
+        return {asked.decode() for _, asked in list(self.heard) if asked}
+
+    def _lost(self) -> None:
+        super()._lost()
+        self.unsure |= ({*self.asked} | {*self._sent.values()}) - self.answered()
 
     def rest(self) -> None:
         """Ask nothing more."""
@@ -122,7 +139,10 @@ class Robot(Client):
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """What went wrong, which must all be 0; and how much there was of what may be."""
+    """What went wrong, which must all be 0; and how much there was of what may be.
+
+    `asked_again`: requests that were open when their broker died and got two verdicts of two pictures.
+    """
 
     lost: int
     out_of_order: int
@@ -134,6 +154,7 @@ class Tally:
     verdicts: int
     repeats: int
     requests: int
+    asked_again: int
 
     @property
     def wrong(self) -> dict[str, int]:
@@ -152,12 +173,18 @@ class Tally:
 
 @dataclass
 class Plant:
-    """All of it. `line` inspects free-running, twenty or thirty verdicts a second, and on request."""
+    """All of it. `line` inspects free-running, twenty or thirty verdicts a second, and on request.
+
+    `witness`: hears at QoS 0 what `record` does, and what the robot is told. A client that acknowledges may lose what
+    it has not read yet when the broker dies: its next acknowledgement fails, and it closes. One that only listens reads
+    to the end. So between them they have heard all that the broker has taken.
+    """
 
     line: Line
     broker: Mosquitto
     host: str = "127.0.0.1"
     record: Client = field(init=False)
+    witness: Client = field(init=False)
     robot: Robot = field(init=False)
 
     def begin(self) -> None:
@@ -174,6 +201,7 @@ class Plant:
         self.line.repeat = True
         self.line.trigger = FREE_RUNNING
         self.record = Client("record", self.host, self.broker.port, VERDICT)
+        self.witness = Client("witness", self.host, self.broker.port, VERDICT, ANSWERS, qos=0)
         self.line.start()
         wait_until(lambda: self.record.heard, "verdicts arrive")
         self.robot = Robot(self.host, self.broker.port)
@@ -191,7 +219,8 @@ class Plant:
         Not while who listens is still away: what Mosquitto has acknowledged it then has in its memory only, until it
         next saves, and what a broker forgets that it took no station can know.
         """
-        wait_until(lambda: self.record.connected.is_set() and self.robot.connected.is_set(), "all listen")
+        listeners = (self.record, self.witness, self.robot)
+        wait_until(lambda: all(listener.connected.is_set() for listener in listeners), "all listen")
         self.broker.stop()
         self.broker.start()
 
@@ -209,8 +238,8 @@ class Plant:
         )  # before, SIGTERM finds nobody listening
         self.line.stop()
         patiently(self.is_all_heard, 30.0)
-        self.record.close()
-        self.robot.close()
+        for listener in (self.record, self.witness, self.robot):
+            listener.close()
         return self.tally()
 
     def _wait_for_answers(self) -> None:
@@ -225,7 +254,7 @@ class Plant:
 
     def is_all_heard(self) -> bool:
         """Whether what the station's outbox counts has come to the record."""
-        return not self.line.waiting() and len({seq for seq, *_ in self._first()}) >= self.line.last_seq()
+        return not self.line.waiting() and len(self._heard()) >= self.line.last_seq()
 
     def _first(self) -> list[tuple[int, Verdict, bytes]]:
         """Verdicts as who de-duplicates by id sees them."""
@@ -235,6 +264,12 @@ class Plant:
             seen.setdefault(verdict.id, (verdict.seq, verdict, payload))
         return list(seen.values())
 
+    def _heard(self) -> dict[int, bytes]:
+        """What anybody heard, by number."""
+        heard = [*self.record.heard, *self.witness.heard]
+        verdicts = [payload for payload, asked in heard if asked is None]  # the others are answers
+        return {Verdict.from_json(payload).seq: payload for payload in verdicts}
+
     def tally(self) -> Tally:
         """Count what was heard."""
         first = self._first()
@@ -242,14 +277,17 @@ class Plant:
         for payload, _ in self.record.heard:
             payload_of.setdefault(Verdict.from_json(payload).id, set()).add(payload)
         seqs = [seq for seq, *_ in first]
-        by_seq = {seq: payload for seq, _, payload in first}
+        by_seq = self._heard()
         prev = {0: GENESIS} | {seq: hashlib.sha256(payload).hexdigest() for seq, payload in by_seq.items()}
         answers: dict[str, set[str]] = {}
-        for payload, asked in self.robot.heard:
+        for payload, asked in [*self.robot.heard, *self.witness.heard]:
             if asked is not None:
                 said = json.loads(payload)  # a verdict, or that too many wait: that is an answer, too
                 answers.setdefault(asked.decode(), set()).add(said.get("id", "refused"))
         published = Counter(verdict.request for _, verdict, _ in first if verdict.request)
+        twice = {asked for asked, ids in answers.items() if len(ids) > 1} | {
+            asked for asked, n in published.items() if n > 1
+        }
         return Tally(
             lost=self.line.last_seq() - len(by_seq),
             out_of_order=sum(later < earlier for earlier, later in pairwise(seqs)),
@@ -259,12 +297,13 @@ class Plant:
                 for _, verdict, _ in first
             ),
             unanswered=len(self.robot.asked - set(answers)),
-            answered_twice=sum(len(ids) > 1 for ids in answers.values()) + sum(n > 1 for n in published.values()),
+            answered_twice=len(twice - self.robot.unsure),
             another_under_the_same_id=sum(len(payloads) > 1 for payloads in payload_of.values())
-            + (len(first) - len(by_seq)),
+            + (len(first) - len({seq for seq, *_ in first})),
             verdicts=len(first),
             repeats=len(self.record.heard) - len(first),
             requests=len(self.robot.asked),
+            asked_again=len(twice & self.robot.unsure),
         )
 
 
