@@ -48,10 +48,10 @@ class _Asked:
 class Triggers:
     """The shots of a station, one after the other, until it is to stop or a replay is over. For one thread.
 
-    `wake` is set by who has something for it: the capture, and `ask`. `looked` is called with each frame of a
-    free-running camera, also those that are never judged. `check` is called each time round, and raises where there
-    can be no more verdicts. `count`: how many triggers there were. `seen`: when the thread last went round, which it
-    does every TICK_S at least while it is in no shot.
+    `wake` is set by who has something for it: the capture, and `ask`. `watch` sees each frame of a free-running camera,
+    also those that are never judged, and gives it back with what is wrong with it. `check` is called each time round,
+    and raises where there can be no more verdicts. `count`: how many triggers there were. `seen`: when the thread last
+    went round, which it does every TICK_S at least while it is in no shot.
     """
 
     def __init__(
@@ -60,14 +60,14 @@ class Triggers:
         capture: Capture,
         wake: threading.Event,
         stop: threading.Event,
-        looked: Callable[[Frame], None],
+        watch: Callable[[Frame], Frame],
         clock: Clock = time.monotonic,
         *,
         check: Callable[[], object] = lambda: None,
     ) -> None:
         """Raises PictureError where the picture of an empty zone cannot be used."""
         self._presence = Presence(config) if isinstance(config, PresenceTrigger) else None
-        self._looked, self._check = looked, check
+        self._watch, self._check = watch, check
         self._config, self._capture, self._wake, self._stop, self._clock = config, capture, wake, stop, clock
         self._asked: deque[_Asked] = deque()
         self._newest: Frame | None = None
@@ -128,7 +128,7 @@ class Triggers:
         for _ in range(self._capture.waiting):
             if (frame := self._capture.take()) is None:
                 break
-            self._looked(frame)
+            frame = self._watch(frame)
             if self._presence is None:
                 self._look_at(frame)
                 continue

@@ -1,7 +1,7 @@
 """Triggers: each is answered once, in bounded time, with a picture that is no older than the question."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
@@ -9,8 +9,13 @@ import pytest
 from edge_runtime.cameras import Frame
 from edge_runtime.commands import Asker
 from edge_runtime.errors import OutboxError, TriggerError
+from edge_runtime.framing import Framing, Unfit
+from edge_runtime.gate import Source
+from edge_runtime.picture import Image
+from edge_runtime.regions import Region
 from edge_runtime.triggers import MOST_ASKED, Shot, Triggers
-from edge_runtime.triggers.config import CameraTrigger, IntervalTrigger, RequestTrigger, TriggerConfig
+from edge_runtime.triggers.config import CameraTrigger, IntervalTrigger, PresenceTrigger, RequestTrigger, TriggerConfig
+from tests.triggers import HEIGHT, frames, picture
 
 PIXELS = np.zeros((4, 4, 1), np.uint8)
 
@@ -18,13 +23,13 @@ PIXELS = np.zeros((4, 4, 1), np.uint8)
 class World:
     """Frames and a clock, both as a test sets them: in the place of a capture, whose thread has a time of its own."""
 
-    def __init__(self, config: TriggerConfig) -> None:
+    def __init__(self, config: TriggerConfig, watch: Callable[[Frame], Frame] = lambda frame: frame) -> None:
         self.now = 100.0
         self.frames: list[Frame] = []
         self.lost_since: float | None = None
         self.ended = False
         self.stop = threading.Event()
-        self.triggers = Triggers(config, self, threading.Event(), self.stop, lambda _frame: None, lambda: self.now)  # type: ignore[arg-type]
+        self.triggers = Triggers(config, self, threading.Event(), self.stop, watch, lambda: self.now)  # type: ignore[arg-type]
         self._shots: Iterator[Shot] = iter(self.triggers)
 
     @property
@@ -201,3 +206,26 @@ def test_what_ends_a_station_ends_it_also_while_nothing_triggers() -> None:
     world.triggers._check = check
     with pytest.raises(OutboxError, match="cannot keep verdicts"):
         next(iter(world.triggers))
+
+
+def test_a_torn_picture_is_never_judged_however_long_the_belt_stood_still_meanwhile() -> None:
+    rng = np.random.default_rng(7)
+
+    def belt(x: float) -> Image:
+        return picture([(x, 20, 40, 40, 200)], noise=4.0, rng=rng)
+
+    coming = [belt(x) for x in range(-60, 140, 10)]
+    torn = belt(140)  # in the middle, where it is judged
+    torn[HEIGHT // 2 :] = coming[-1][HEIGHT // 2 :]
+    standing, going = [belt(144) for _ in range(300)], [belt(x) for x in range(150, 330, 10)]
+    framing = Framing({"J4": Region(expected="A")}, source=Source.SENSOR)
+    world = World(PresenceTrigger(kind="presence", when="passing"), framing.watch)
+    calls = {}
+    for frame in frames([*coming, torn, *standing, *going]):
+        world.frames.append(frame)
+        if shot := world.shot():
+            calls[shot.frame.sequence] = framing.look(shot.frame)["J4"]
+    assert list(calls) == [len(coming)]
+    call = calls[len(coming)]
+    assert isinstance(call, Unfit), "a torn picture is compared with another than the one before it"
+    assert call.why.startswith("torn at row")
