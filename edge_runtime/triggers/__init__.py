@@ -124,6 +124,8 @@ class Triggers:
             frame = self._capture.take()
             return None if frame is None else Shot(frame, "camera")
         self._tick()
+        if self._presence is not None and (part := self._presence.due(idle=not self._capture.waiting)) is not None:
+            return Shot(part, "presence")
         # No more than wait now: a camera that is faster than we look must keep nobody waiting for an answer or the end.
         for _ in range(self._capture.waiting):
             if (frame := self._capture.take()) is None:

@@ -15,7 +15,8 @@ from edge_runtime.picture import Image
 from edge_runtime.regions import Region
 from edge_runtime.triggers import MOST_ASKED, Shot, Triggers
 from edge_runtime.triggers.config import CameraTrigger, IntervalTrigger, PresenceTrigger, RequestTrigger, TriggerConfig
-from tests.triggers import HEIGHT, frames, picture
+from edge_runtime.triggers.presence import WAITING
+from tests.triggers import HEIGHT, WIDTH, Rectangle, frames, picture
 
 PIXELS = np.zeros((4, 4, 1), np.uint8)
 
@@ -229,3 +230,42 @@ def test_a_torn_picture_is_never_judged_however_long_the_belt_stood_still_meanwh
     call = calls[len(coming)]
     assert isinstance(call, Unfit), "a torn picture is compared with another than the one before it"
     assert call.why.startswith("torn at row")
+
+
+def belt_full(rows: int, abreast: int) -> list[Image]:
+    """A fast belt: a part alone that shows how fast, and then rows of parts side by side."""
+
+    def row(x: float) -> list[Rectangle]:
+        return [(x, 5 + 30 * lane, 30, 14, 200) for lane in range(abreast)]
+
+    step, gap = 40, 120
+    starts = [-WIDTH - gap * number for number in range(rows)]
+    length = (WIDTH - starts[-1]) // step + 2
+    alone = [picture([(-40 + x, 70, 40, 40, 200)]) for x in range(0, WIDTH + 80, 10)]
+    return alone + [picture([part for x in starts for part in row(x + step * i)]) for i in range(length)]
+
+
+def test_parts_that_pass_faster_than_they_are_judged_are_answered_each_and_hold_few_pictures() -> None:
+    world = World(PresenceTrigger(kind="presence", when="passing", min_area=0.003))
+    world.frames = list(frames(belt_full(rows=40, abreast=5)))
+    shots: list[Shot] = []
+    while world.frames:  # one waits whenever a verdict is given
+        if shot := world.shot():
+            shots.append(shot)
+    late = world.rest()
+    assert len(shots) + len(late) == 1 + 40 * 5
+    assert len([shot for shot in late if shot.frame.pixels is not None]) <= WAITING
+    over = {shot.frame.trouble for shot in shots + late if shot.frame.pixels is None}
+    assert over == {f"a part came while {WAITING} others waited to be judged"}
+    order = [shot.frame.taken for shot in shots + late]
+    assert order == sorted(order)
+
+
+def test_parts_side_by_side_are_judged_also_where_no_more_frames_come() -> None:
+    world = World(PresenceTrigger(kind="presence", when="passing", min_area=0.003))
+    shots: list[Shot] = []
+    for frame in frames(belt_full(rows=1, abreast=5)[:-3]):
+        world.frames.append(frame)
+        shots += iter(world.shot, None)
+    assert len(shots) == 1 + 5
+    assert world.rest() == []
