@@ -111,10 +111,11 @@ class Triggers:
                 break
             else:
                 self._wake.wait(self._pause_s())
-        # Who has asked is answered, and what is in view is judged, also by a station that stops.
+        # Who has asked is answered, and what is in view is judged, also by one that stops; a tick nobody waits for.
         while self._asked:
             self.seen = self._clock()
-            yield self._without_picture(self._asked.popleft(), "the station was told to stop")
+            if (asked := self._asked.popleft()).asker is not None:
+                yield self._without_picture(asked, "the station was told to stop")
         for frame in self._presence.rest() if self._presence is not None else []:
             yield Shot(frame, "presence")
 
@@ -164,9 +165,12 @@ class Triggers:
         if newest is not None and newest.taken >= first.since:
             self._asked.popleft()
             return first.shot(newest)
-        if self._clock() < first.deadline and not self._capture.ended:
+        in_time = self._clock() < first.deadline
+        if in_time and not self._capture.ended:
             return None
         self._asked.popleft()
+        if in_time and first.asker is None:  # a replay is over, and nobody waits
+            return None
         return self._without_picture(first, self._why_none(first))
 
     def _why_none(self, asked: _Asked) -> str:

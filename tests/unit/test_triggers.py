@@ -181,6 +181,29 @@ def test_who_has_asked_is_answered_by_a_station_that_stops() -> None:
     assert world.triggers.count == 2
 
 
+@pytest.mark.parametrize("over", ["told to stop", "the replay is over"])
+def test_a_tick_that_has_no_picture_when_a_station_ends_was_no_trigger_but_who_asked_is_answered(over: str) -> None:
+    world = World(IntervalTrigger(kind="interval", every_s=1.0))
+    assert world.shot() is None, "the clock has asked"
+    world.triggers.ask(Asker("robot", None, None))
+    world.ended = over == "the replay is over"
+    if over == "told to stop":
+        world.stop.set()
+    shots = list(world.triggers)
+    assert [(by(shot), shot.trigger) for shot in shots] == [("robot", "mqtt")]
+    assert shots[0].frame.pixels is None
+    assert world.triggers.count == 1
+
+
+def test_a_tick_that_has_waited_its_time_is_an_error() -> None:
+    world = World(IntervalTrigger(kind="interval", every_s=1.0, timeout_s=2.0))
+    assert world.shot() is None
+    world.now += 2.0
+    shot = world.shot()
+    assert shot is not None
+    assert (shot.trigger, shot.frame.trouble) == ("interval", "no picture within 2 s")
+
+
 class Flood(World):
     """A camera whose next frame is there before the last one was looked at."""
 
