@@ -1,13 +1,12 @@
 """From a frame to the pictures of its regions, or to why there are none to judge."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from edge_runtime.cameras import Frame
 from edge_runtime.errors import PictureError
 from edge_runtime.gate import Gate, GateLimits, Source
 from edge_runtime.marks import Mark, Marks
-from edge_runtime.picture import Image
 from edge_runtime.regions import Cut, Region, cut
 from edge_runtime.verdict import Box
 
@@ -20,12 +19,8 @@ class Unfit:
     box: Box
 
 
-WATCHED = 256
-"""Frames whose trouble is remembered: more than any trigger chooses among."""
-
-
 class Framing:
-    """The regions of one camera's frames. It remembers the last frames, so one thread gives it all of them in order."""
+    """The regions of one camera's frames. It remembers the one before, so one thread gives it all in order."""
 
     def __init__(
         self,
@@ -38,29 +33,31 @@ class Framing:
         self.regions = dict(regions)
         self.marks = Marks(marks or {})
         self._gate = Gate(limits or GateLimits(), source)
-        self._watched: dict[tuple[int, float], str | None] = {}
 
     def follow(self, before: "Framing") -> None:
-        """Take the place of `before`, at the same camera, and remember the frames that it has seen."""
+        """Take the place of `before`, at the same camera, and remember the frame that it saw last."""
         self._gate.follow(before._gate)  # noqa: SLF001  # one of us
-        self._watched = dict(before._watched)  # noqa: SLF001
 
-    def watch(self, frame: Frame) -> None:
-        """See a frame of a free-running camera that may never be judged: what is frozen or stale shows in a series."""
-        if frame.pixels is not None:
-            self._trouble(frame, frame.pixels)
+    def watch(self, frame: Frame) -> Frame:
+        """The next frame of the camera, with what is wrong with it: what is frozen or torn shows beside the one before.
+
+        Of a free-running camera each frame is watched when it comes. It may be judged never, several times, or long
+        after later ones, and is then as it was found now.
+        """
+        if frame.pixels is None or frame.watched:
+            return frame
+        return replace(frame, trouble=self._gate.trouble(frame.pixels, frame.taken), watched=True)
 
     def look(self, frame: Frame) -> dict[str, Cut | Unfit]:
-        """For each region its picture in `frame`, or why it must not be judged.
+        """For each region its picture in `frame`, or why it must not be judged. `frame`: watched, or else the next one.
 
         What is wrong with the frame is so with all of its regions, also where one of them shows nothing of it: the next
         picture, which may be well, is not far.
         """
         try:
-            if frame.pixels is None:
+            frame = self.watch(frame)
+            if frame.pixels is None or frame.trouble is not None:
                 return self._all_unfit(frame, frame.trouble or "the camera gave no picture")
-            if trouble := self._trouble(frame, frame.pixels):
-                return self._all_unfit(frame, trouble)
             motion = self.marks.motion(self.marks.find(frame.pixels))
         except PictureError as error:
             return self._all_unfit(frame, str(error))
@@ -75,15 +72,6 @@ class Framing:
             trouble = None if whole else self._gate.burnt_out(piece.picture)
             seen[name] = Unfit(trouble, piece.box) if trouble else piece
         return seen
-
-    def _trouble(self, frame: Frame, pixels: Image) -> str | None:
-        """What the gate says of a frame; of one that was seen before, the same again: it has not come again."""
-        key = frame.sequence, frame.taken
-        if key not in self._watched:
-            if len(self._watched) >= WATCHED:
-                del self._watched[next(iter(self._watched))]
-            self._watched[key] = self._gate.trouble(pixels, frame.taken)
-        return self._watched[key]
 
     def _all_unfit(self, frame: Frame, why: str) -> dict[str, Cut | Unfit]:
         height, width = frame.pixels.shape[:2] if frame.pixels is not None else (0, 0)

@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from uuid_utils import uuid7
@@ -22,7 +22,9 @@ from edge_runtime.verdict import Box, Call, Latency, Reason, RegionVerdict, Thre
 BLANK = "shows nothing, it is all one brightness; check light, lens and where the region is"
 """What is wrong with a view in which there is nothing to judge."""
 UNKNOWN = "unknown"
-"""`found` of a wrong part that fits no label."""
+"""`found` of a wrong part that fits no label, and `expected` where nobody knows any more what it was."""
+FORGOTTEN = "too old: the recipe has changed so often since then that nobody knows any more what was expected"
+"""What is wrong with a frame whose labels are not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,10 +63,12 @@ class Inspector:
     station: str = "-"
     _news: News = field(default_factory=News, repr=False)
 
-    def inspect(self, frame: Frame, labels: Mapping[str, str], trigger: str, asker: Asker | None = None) -> Inspection:
+    def inspect(
+        self, frame: Frame, labels: Mapping[str, str] | None, trigger: str, asker: Asker | None = None
+    ) -> Inspection:
         """The verdict of `frame`, when `labels` (region → part label) are expected, and what was seen.
 
-        `asker`: who asked for it.
+        `labels` is None where they are not known any more: an ERROR. `asker`: who asked for it.
 
         Never raises for what is in the picture or in the engine: doubt and faults are verdicts, too. `seq` and `prev`
         are the outbox's to give.
@@ -97,8 +101,12 @@ class Inspector:
         )
         return Inspection(verdict, {region.name: look for region, look in judged if look is not None})
 
-    def _judge_all(self, frame: Frame, labels: Mapping[str, str]) -> list[tuple[RegionVerdict, Look | None]]:
+    def _judge_all(self, frame: Frame, known: Mapping[str, str] | None) -> list[tuple[RegionVerdict, Look | None]]:
+        labels = dict.fromkeys(self.framing.regions, UNKNOWN) if known is None else known
         try:
+            if known is None:
+                frame = self.framing.watch(frame)
+                frame = replace(frame, trouble=frame.trouble or FORGOTTEN)
             seen: Mapping[str, Cut | Unfit] = self.framing.look(frame)
         except Exception as error:  # noqa: BLE001  # as below
             return [

@@ -108,7 +108,7 @@ class Life:
         each = isinstance(station.trigger, CameraTrigger)
         self.capture = Capture(partial(open_camera, station.camera), wake, self.broker.tell, each=each)
         self.pulse = Pulse(self.capture, time.monotonic)
-        self.triggers = Triggers(station.trigger, self.capture, wake, stop, self._looked, check=self.committer.check)
+        self.triggers = Triggers(station.trigger, self.capture, wake, stop, self._watch, check=self.committer.check)
         self.requests = Requests(self.triggers.ask, self.outbox.answered, self.outbox.forget_answer)
         tell = self.broker.tell
         commands = {"inspect": self.requests.inspect, "set-label": set_label(self.recipe, tell)}
@@ -158,11 +158,11 @@ class Life:
         if picture is not None:
             self.evidence.keep(picture.frame, verdict, picture.looks)
 
-    def _looked(self, frame: Frame) -> None:
-        """A frame of a free-running camera came."""
-        self.changeover.framing.watch(frame)
+    def _watch(self, frame: Frame) -> Frame:
+        """A frame of a free-running camera came; with what is wrong with it."""
         if isinstance(self.station.trigger, PresenceTrigger) and self.triggers.sees:  # to look for a part is to inspect
             self.pulse.beat()
+        return self.changeover.framing.watch(frame)
 
     def _shed(self, count: int, first: int, last: int) -> None:
         """Verdicts were given up undelivered, for want of room."""

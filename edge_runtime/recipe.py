@@ -1,6 +1,7 @@
 """The recipe: which label is expected in which region, now."""
 
 import logging
+import math
 import threading
 import time
 from collections import deque
@@ -23,7 +24,7 @@ log = logging.getLogger(__name__)
 CHANGES = 16
 """Changes that are remembered for pictures taken before them, and so the most within `CHANGES_S`."""
 CHANGES_S = 1.0
-"""No picture waits longer to be judged; nor does a line that works change its parts faster."""
+"""Few pictures wait longer to be judged; nor does a line that works change its parts faster."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +81,7 @@ class Recipe:
         self._before: deque[tuple[float, Mapping[str, str]]] = deque(
             maxlen=CHANGES
         )  # until when, and what; oldest first
+        self._forgotten = -math.inf  # what was expected until then
         kept = _kept(self.path)
         if kept.waiting is not None and self._fits(kept.waiting, known):
             log.info("%s: %s, refused until now, counts: this bundle knows it", self.path, kept.waiting)
@@ -115,9 +117,14 @@ class Recipe:
         with self._mutex:
             return self._labels
 
-    def labels_at(self, taken: float) -> Mapping[str, str]:
-        """What was expected when a picture was taken (`time.monotonic()`): a later change is not for that picture."""
+    def labels_at(self, taken: float) -> Mapping[str, str] | None:
+        """What was expected when a picture was taken (`time.monotonic()`): a later change is not for that picture.
+
+        None where that is not known any more: a belt may stand still with a part on it while the recipe changes often.
+        """
         with self._mutex:
+            if taken < self._forgotten:
+                return None
             for until, labels in self._before:
                 if taken < until:
                     return labels
@@ -230,6 +237,8 @@ class Recipe:
 
     def _expect(self, change: Change) -> None:
         if change.was:
+            if len(self._before) == CHANGES:
+                self._forgotten, _ = self._before[0]
             self._before.append((self._clock(), self._labels))
             self._labels = change.labels
 

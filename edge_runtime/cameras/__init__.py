@@ -32,7 +32,8 @@ class Frame:
     says why. `captured_ns`: Unix time of exposure, or of arrival where the camera does not tell. `sequence`: as the
     camera counts; what is left out was lost on the way. `grab_ms`: from the trigger to the frame in memory. `name`: the
     file it came from. `taken`: the same moment as `captured_ns`, by a clock that nobody sets; from `Capture`, the
-    earliest at which it can have been exposed.
+    earliest at which it can have been exposed. `watched`: whether the gate has seen it; `trouble` is then also what it
+    found wrong with the pixels.
     """
 
     pixels: Image | None
@@ -42,6 +43,7 @@ class Frame:
     name: str | None = None
     trouble: str | None = None
     taken: float = field(default_factory=time.monotonic)
+    watched: bool = False
 
 
 class SourceEnded(Exception):  # noqa: N818  # no error: the way a replay says that it is over

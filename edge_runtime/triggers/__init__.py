@@ -48,10 +48,10 @@ class _Asked:
 class Triggers:
     """The shots of a station, one after the other, until it is to stop or a replay is over. For one thread.
 
-    `wake` is set by who has something for it: the capture, and `ask`. `looked` is called with each frame of a
-    free-running camera, also those that are never judged. `check` is called each time round, and raises where there
-    can be no more verdicts. `count`: how many triggers there were. `seen`: when the thread last went round, which it
-    does every TICK_S at least while it is in no shot.
+    `wake` is set by who has something for it: the capture, and `ask`. `watch` sees each frame of a free-running camera,
+    also those that are never judged, and gives it back with what is wrong with it. `check` is called each time round,
+    and raises where there can be no more verdicts. `count`: how many triggers there were. `seen`: when the thread last
+    went round, which it does every TICK_S at least while it is in no shot.
     """
 
     def __init__(
@@ -60,14 +60,14 @@ class Triggers:
         capture: Capture,
         wake: threading.Event,
         stop: threading.Event,
-        looked: Callable[[Frame], None],
+        watch: Callable[[Frame], Frame],
         clock: Clock = time.monotonic,
         *,
         check: Callable[[], object] = lambda: None,
     ) -> None:
         """Raises PictureError where the picture of an empty zone cannot be used."""
         self._presence = Presence(config) if isinstance(config, PresenceTrigger) else None
-        self._looked, self._check = looked, check
+        self._watch, self._check = watch, check
         self._config, self._capture, self._wake, self._stop, self._clock = config, capture, wake, stop, clock
         self._asked: deque[_Asked] = deque()
         self._newest: Frame | None = None
@@ -111,10 +111,11 @@ class Triggers:
                 break
             else:
                 self._wake.wait(self._pause_s())
-        # Who has asked is answered, and what is in view is judged, also by a station that stops.
+        # Who has asked is answered, and what is in view is judged, also by one that stops; a tick nobody waits for.
         while self._asked:
             self.seen = self._clock()
-            yield self._without_picture(self._asked.popleft(), "the station was told to stop")
+            if (asked := self._asked.popleft()).asker is not None:
+                yield self._without_picture(asked, "the station was told to stop")
         for frame in self._presence.rest() if self._presence is not None else []:
             yield Shot(frame, "presence")
 
@@ -124,11 +125,13 @@ class Triggers:
             frame = self._capture.take()
             return None if frame is None else Shot(frame, "camera")
         self._tick()
+        if self._presence is not None and (part := self._presence.due(idle=not self._capture.waiting)) is not None:
+            return Shot(part, "presence")
         # No more than wait now: a camera that is faster than we look must keep nobody waiting for an answer or the end.
         for _ in range(self._capture.waiting):
             if (frame := self._capture.take()) is None:
                 break
-            self._looked(frame)
+            frame = self._watch(frame)
             if self._presence is None:
                 self._look_at(frame)
                 continue
@@ -162,9 +165,12 @@ class Triggers:
         if newest is not None and newest.taken >= first.since:
             self._asked.popleft()
             return first.shot(newest)
-        if self._clock() < first.deadline and not self._capture.ended:
+        in_time = self._clock() < first.deadline
+        if in_time and not self._capture.ended:
             return None
         self._asked.popleft()
+        if in_time and first.asker is None:  # a replay is over, and nobody waits
+            return None
         return self._without_picture(first, self._why_none(first))
 
     def _why_none(self, asked: _Asked) -> str:

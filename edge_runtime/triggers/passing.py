@@ -1,6 +1,5 @@
 """Parts that move through the zone: each is followed, and judged where it was nearest the middle."""
 
-from collections import deque
 from dataclasses import dataclass, replace
 
 import cv2
@@ -79,13 +78,13 @@ class Passing:
     def __init__(self, config: PresenceTrigger, empty: Followed | None) -> None:
         self._config, self.empty = config, empty
         self._parts: list[_Part] = []
-        self._due: deque[Frame] = deque()
+        self._due: list[Frame] = []
         self._belt: Point | None = None
         self._last: float | None = None
         self._strange_since: float | None = None
 
-    def see(self, frame: Frame, small: Small) -> Frame | None:
-        """The frame to be judged, if one is due; `small`: the zone in this frame."""
+    def see(self, frame: Frame, small: Small) -> list[Frame]:
+        """The frames to be judged, one for each part that this one shows to have passed; `small`: the zone in it."""
         if self.empty is None:
             self.empty = Followed(small)
         seconds = 0.0 if self._last is None else max(0.0, frame.taken - self._last)
@@ -93,25 +92,25 @@ class Passing:
         there = above(difference(small, self.empty.picture), self._config.contrast)
         there = np.asarray(cv2.morphologyEx(there, cv2.MORPH_CLOSE, CLOSE), np.uint8)
         if self._is_strange(frame, small, there):
-            return self._next_due()
+            return self._all_due()
         labels, blobs = self._blobs(there)
         size = np.array([there.shape[1], there.shape[0]], np.float64)
         self._match(frame, blobs, size)
         self._answer(frame, size)
         self._absorb(frame, small, labels, size)
         self.empty.follow(small, boxed(there, [blob.box for blob in blobs]), seconds)
-        return self._next_due()
+        return self._all_due()
 
     def rest(self) -> list[Frame]:
-        """The parts that have not passed the middle, or are still due, at the end of the frames."""
+        """The parts that have not passed the middle at the end of the frames."""
         for part in self._parts:
             self._close(part, part.last)
         self._parts = []
-        due, self._due = list(self._due), deque()
-        return due
+        return self._all_due()
 
-    def _next_due(self) -> Frame | None:
-        return self._due.popleft() if self._due else None
+    def _all_due(self) -> list[Frame]:
+        due, self._due = self._due, []
+        return due
 
     def _is_strange(self, frame: Frame, small: Small, there: Mask) -> bool:
         """Whether the zone as a whole looks different; if for long, that is how it looks now."""

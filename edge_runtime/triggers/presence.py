@@ -1,5 +1,6 @@
 """Presence: a free-running camera's frames in, one frame out for each part. `docs/triggers.md` states the rules."""
 
+from collections import deque
 from dataclasses import replace
 
 import cv2
@@ -15,6 +16,8 @@ from edge_runtime.triggers.still import Still
 
 GREY, COLOUR = 1, 3
 """Channels."""
+WAITING = 32
+"""Parts that may wait with their pictures to be judged: twice as many as are followed. Those side by side share one."""
 
 
 class Presence:
@@ -35,19 +38,40 @@ class Presence:
         self._rule = Still(config, empty) if config.when == "still" else Passing(config, empty)
         self._shape = None if empty is None else empty.picture.shape
         self._unfit = False
+        self._due: deque[Frame] = deque()
 
     def see(self, frame: Frame) -> Frame | None:
-        """Look at the next frame; the frame to be judged, once for each part, else None.
+        """Look at the next frame; the first that is due, as of `due`, else None.
 
         A frame without pixels cannot be looked at, and counts as lost. A frame that does not hold the zone, or is of
         another shape than those before, is answered by its trouble, the first of a row of such.
         """
-        if frame.pixels is None:
+        if frame.pixels is not None:
+            for part in self._seen(frame, frame.pixels):
+                self._wait(part)
+        return self.due()
+
+    def due(self, *, idle: bool = True) -> Frame | None:
+        """The frame to be judged of the part that waits longest; None where none waits.
+
+        Without time (`idle`) only one that has no pixels, which takes none: so what waits stays within bounds.
+        """
+        if not self._due or not (idle or self._due[0].pixels is None):
             return None
-        small = self._look(frame.pixels)
+        return self._due.popleft()
+
+    def _wait(self, part: Frame) -> None:
+        """Let a part wait for its verdict: an ERROR, where too many wait with their pictures."""
+        if part.pixels is not None and sum(each.pixels is not None for each in self._due) >= WAITING:
+            part = replace(part, pixels=None, trouble=f"a part came while {WAITING} others waited to be judged")
+        self._due.append(part)
+
+    def _seen(self, frame: Frame, pixels: Image) -> list[Frame]:
+        """What is to be judged because of this frame."""
+        small = self._look(pixels)
         if small is None or (self._shape is not None and small.shape != self._shape):
             first, self._unfit = not self._unfit, True
-            return replace(frame, pixels=None, trouble=self.unfit(frame.pixels)) if first else None
+            return [replace(frame, pixels=None, trouble=self.unfit(pixels))] if first else []
         self._shape, self._unfit = small.shape, False
         return self._rule.see(frame, small)
 
@@ -67,7 +91,8 @@ class Presence:
 
     def rest(self) -> list[Frame]:
         """At the end of the frames: what is still to be judged, in order."""
-        return self._rule.rest()
+        due, self._due = self._due, deque()
+        return [*due, *self._rule.rest()]
 
     def differs(self, pixels: Image) -> Mask | None:
         """Where the zone of a picture differs from the empty zone as it is known now, at the size of `look`."""

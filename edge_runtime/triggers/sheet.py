@@ -33,9 +33,10 @@ def sheet(config: PresenceTrigger, frames: Iterable[Frame]) -> tuple[Image, int]
     count = 0
     for frame in frames:
         due = presence.see(frame)
-        if due is not None:
+        while due is not None:
             count += 1
             tiles += [_tile(due, presence, config)] if count <= MOST else []
+            due = presence.due()
     for due in presence.rest():
         count += 1
         tiles += [_tile(due, presence, config)] if count <= MOST else []

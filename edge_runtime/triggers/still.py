@@ -92,8 +92,8 @@ class Still:
         self._judged: list[_Judged] = []
         self._visit: _Visit | None = None
 
-    def see(self, frame: Frame, small: Small) -> Frame | None:
-        """The frame, if the part in it is to be judged now; `small`: its zone."""
+    def see(self, frame: Frame, small: Small) -> list[Frame]:
+        """The frame, if the part in it is to be judged now, else nothing; `small`: its zone."""
         if self.empty is None:
             self.empty = Followed(small)
         since_last, blind_s = self._since_last(frame)
@@ -111,10 +111,10 @@ class Still:
         if self._visit is None:
             self._visit = _Visit(frame.taken)
         if not self._stands(self._visit, frame.taken, reaching=EDGE < edge_share(new) < WHOLE):
-            return None
+            return []
         self._judged += [_Judged(Followed(small), where, cv2.countNonZero(where), frame.taken) for where in _parts(new)]
         self._visit = None
-        return frame
+        return [frame]
 
     def rest(self) -> list[Frame]:
         """Nothing: what does not stand still yet was not put down."""
@@ -176,12 +176,12 @@ class Still:
             elif in_place:
                 part.seen, part.missed = frame.taken, False
 
-    def _left(self, frame: Frame) -> Frame | None:
+    def _left(self, frame: Frame) -> list[Frame]:
         """Nothing is in the zone that has no verdict: a part that was, and had none, is answered now."""
         visit, self._visit = self._visit, None
         if visit is None or self._judged or (why := visit.trouble(frame.taken, self._config.still_s)) is None:
-            return None
-        return replace(frame, pixels=None, trouble=f"a part left without a verdict: {why}")
+            return []
+        return [replace(frame, pixels=None, trouble=f"a part left without a verdict: {why}")]
 
 
 def _parts(new: Mask) -> list[Mask]:

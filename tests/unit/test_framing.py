@@ -40,7 +40,8 @@ def test_a_frame_that_is_frozen_is_so_for_all_of_its_regions_with_their_boxes() 
 
 
 def test_one_frame_that_several_triggers_share_is_not_frozen() -> None:
-    framing, shared = Framing(REGIONS, source=Source.SENSOR), frame(exposed(0))
+    framing = Framing(REGIONS, source=Source.SENSOR)
+    shared = framing.watch(frame(exposed(0)))
     assert [why(framing, shared) for _ in range(5)] == [{None}] * 5
     assert why(framing, frame(exposed(1))) == {None}
 
@@ -66,15 +67,12 @@ def test_a_stream_that_froze_before_anybody_asked_is_not_judged() -> None:
     framing = Framing(REGIONS, source=Source.SENSOR)
     last = frame(exposed(0))
     for _ in range(3):
-        last = frame(exposed(0))
-        framing.watch(last)
+        last = framing.watch(frame(exposed(0)))
     assert why(framing, last) == {"frozen: the camera has given the same picture 3 times; start it again"}
 
 
 def test_a_frame_that_is_judged_after_later_ones_were_seen_is_as_it_was_when_it_came() -> None:
     framing = Framing(REGIONS, source=Source.SENSOR)
-    older, newer = frame(exposed(0)), frame(exposed(1))
-    for seen in (older, newer, frame(exposed(2))):
-        framing.watch(seen)
+    older, newer, _ = (framing.watch(frame(exposed(seed))) for seed in range(3))
     assert why(framing, older) == {None}
     assert why(framing, newer) == {None}

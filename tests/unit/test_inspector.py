@@ -12,7 +12,7 @@ from edge_runtime.bundle import Bundle
 from edge_runtime.cameras import Frame
 from edge_runtime.framing import Framing
 from edge_runtime.gate import Source
-from edge_runtime.inspector import Inspector
+from edge_runtime.inspector import FORGOTTEN, Inspector
 from edge_runtime.picture import Image
 from edge_runtime.quality import Usual
 from edge_runtime.regions import Region
@@ -260,6 +260,17 @@ def test_a_fault_in_the_search_for_marks_is_a_verdict_too(
     inspector = Inspector(readable_bundle, framing, LIMITS)
     (region,) = inspector.inspect(frame(readable_view(20, 20, 180, 180)), {"J4": "A12"}, "camera").verdict.regions
     assert (region.verdict, region.reason) == (Call.ERROR, Reason.FAULT)
+
+
+def test_a_picture_of_which_nobody_knows_what_was_expected_is_not_judged(
+    readable_bundle: Bundle, readable_view: View
+) -> None:
+    inspector = Inspector(readable_bundle, Framing({"J4": Region(expected="A12")}), LIMITS)
+    for pixels, why in ((readable_view(20, 20, 180, 180), FORGOTTEN), (None, "the camera is lost")):
+        trouble = None if pixels is not None else why
+        (region,) = inspector.inspect(frame(pixels, trouble), None, "presence").verdict.regions
+        assert (region.verdict, region.reason, region.expected) == (Call.ERROR, Reason.BAD_IMAGE, "unknown")
+        assert region.detail == why
 
 
 @pytest.mark.parametrize("way", ["dark", "burnt out", "blurred", "torn below", "torn at", "frozen", "160 x 120 pixels"])

@@ -125,8 +125,21 @@ def test_a_picture_taken_before_a_change_is_judged_by_what_was_expected_then(tmp
     recipe = Recipe(tmp_path, {"J4": "A"}, ("A", "B"))
     taken = time.monotonic()
     recipe.change({"J4": "B"})
-    assert recipe.labels_at(taken)["J4"] == "A"
-    assert recipe.labels_at(time.monotonic())["J4"] == "B"
+    assert recipe.labels_at(taken) == {"J4": "A"}
+    assert recipe.labels_at(time.monotonic()) == {"J4": "B"}
+
+
+def test_a_picture_never_gets_labels_that_were_not_in_force_when_it_was_taken(tmp_path: Path) -> None:
+    now = 0.0
+    recipe = Recipe(tmp_path, {"J4": "A"}, ("A", "B"), clock=lambda: now)
+    in_force = {0.5: {"J4": "A"}}
+    for number in range(1, 2 * CHANGES):
+        now = float(number)
+        recipe.change({"J4": "AB"[number % 2]})
+        in_force[number + 0.5] = {"J4": "AB"[number % 2]}
+        known = {taken: recipe.labels_at(taken) for taken in in_force}
+        assert {taken: labels for taken, labels in known.items() if labels not in (None, in_force[taken])} == {}
+        assert len([labels for labels in known.values() if labels]) == min(number, CHANGES) + 1
 
 
 def test_asking_whether_a_bundle_fits_changes_nothing(tmp_path: Path) -> None:

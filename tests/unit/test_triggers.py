@@ -1,7 +1,7 @@
 """Triggers: each is answered once, in bounded time, with a picture that is no older than the question."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
@@ -9,8 +9,14 @@ import pytest
 from edge_runtime.cameras import Frame
 from edge_runtime.commands import Asker
 from edge_runtime.errors import OutboxError, TriggerError
+from edge_runtime.framing import Framing, Unfit
+from edge_runtime.gate import Source
+from edge_runtime.picture import Image
+from edge_runtime.regions import Region
 from edge_runtime.triggers import MOST_ASKED, Shot, Triggers
-from edge_runtime.triggers.config import CameraTrigger, IntervalTrigger, RequestTrigger, TriggerConfig
+from edge_runtime.triggers.config import CameraTrigger, IntervalTrigger, PresenceTrigger, RequestTrigger, TriggerConfig
+from edge_runtime.triggers.presence import WAITING
+from tests.triggers import HEIGHT, WIDTH, Rectangle, frames, picture
 
 PIXELS = np.zeros((4, 4, 1), np.uint8)
 
@@ -18,13 +24,13 @@ PIXELS = np.zeros((4, 4, 1), np.uint8)
 class World:
     """Frames and a clock, both as a test sets them: in the place of a capture, whose thread has a time of its own."""
 
-    def __init__(self, config: TriggerConfig) -> None:
+    def __init__(self, config: TriggerConfig, watch: Callable[[Frame], Frame] = lambda frame: frame) -> None:
         self.now = 100.0
         self.frames: list[Frame] = []
         self.lost_since: float | None = None
         self.ended = False
         self.stop = threading.Event()
-        self.triggers = Triggers(config, self, threading.Event(), self.stop, lambda _frame: None, lambda: self.now)  # type: ignore[arg-type]
+        self.triggers = Triggers(config, self, threading.Event(), self.stop, watch, lambda: self.now)  # type: ignore[arg-type]
         self._shots: Iterator[Shot] = iter(self.triggers)
 
     @property
@@ -175,6 +181,29 @@ def test_who_has_asked_is_answered_by_a_station_that_stops() -> None:
     assert world.triggers.count == 2
 
 
+@pytest.mark.parametrize("over", ["told to stop", "the replay is over"])
+def test_a_tick_that_has_no_picture_when_a_station_ends_was_no_trigger_but_who_asked_is_answered(over: str) -> None:
+    world = World(IntervalTrigger(kind="interval", every_s=1.0))
+    assert world.shot() is None, "the clock has asked"
+    world.triggers.ask(Asker("robot", None, None))
+    world.ended = over == "the replay is over"
+    if over == "told to stop":
+        world.stop.set()
+    shots = list(world.triggers)
+    assert [(by(shot), shot.trigger) for shot in shots] == [("robot", "mqtt")]
+    assert shots[0].frame.pixels is None
+    assert world.triggers.count == 1
+
+
+def test_a_tick_that_has_waited_its_time_is_an_error() -> None:
+    world = World(IntervalTrigger(kind="interval", every_s=1.0, timeout_s=2.0))
+    assert world.shot() is None
+    world.now += 2.0
+    shot = world.shot()
+    assert shot is not None
+    assert (shot.trigger, shot.frame.trouble) == ("interval", "no picture within 2 s")
+
+
 class Flood(World):
     """A camera whose next frame is there before the last one was looked at."""
 
@@ -201,3 +230,65 @@ def test_what_ends_a_station_ends_it_also_while_nothing_triggers() -> None:
     world.triggers._check = check
     with pytest.raises(OutboxError, match="cannot keep verdicts"):
         next(iter(world.triggers))
+
+
+def test_a_torn_picture_is_never_judged_however_long_the_belt_stood_still_meanwhile() -> None:
+    rng = np.random.default_rng(7)
+
+    def belt(x: float) -> Image:
+        return picture([(x, 20, 40, 40, 200)], noise=4.0, rng=rng)
+
+    coming = [belt(x) for x in range(-60, 140, 10)]
+    torn = belt(140)  # in the middle, where it is judged
+    torn[HEIGHT // 2 :] = coming[-1][HEIGHT // 2 :]
+    standing, going = [belt(144) for _ in range(300)], [belt(x) for x in range(150, 330, 10)]
+    framing = Framing({"J4": Region(expected="A")}, source=Source.SENSOR)
+    world = World(PresenceTrigger(kind="presence", when="passing"), framing.watch)
+    calls = {}
+    for frame in frames([*coming, torn, *standing, *going]):
+        world.frames.append(frame)
+        if shot := world.shot():
+            calls[shot.frame.sequence] = framing.look(shot.frame)["J4"]
+    assert list(calls) == [len(coming)]
+    call = calls[len(coming)]
+    assert isinstance(call, Unfit), "a torn picture is compared with another than the one before it"
+    assert call.why.startswith("torn at row")
+
+
+def belt_full(rows: int, abreast: int) -> list[Image]:
+    """A fast belt: a part alone that shows how fast, and then rows of parts side by side."""
+
+    def row(x: float) -> list[Rectangle]:
+        return [(x, 5 + 30 * lane, 30, 14, 200) for lane in range(abreast)]
+
+    step, gap = 40, 120
+    starts = [-WIDTH - gap * number for number in range(rows)]
+    length = (WIDTH - starts[-1]) // step + 2
+    alone = [picture([(-40 + x, 70, 40, 40, 200)]) for x in range(0, WIDTH + 80, 10)]
+    return alone + [picture([part for x in starts for part in row(x + step * i)]) for i in range(length)]
+
+
+def test_parts_that_pass_faster_than_they_are_judged_are_answered_each_and_hold_few_pictures() -> None:
+    world = World(PresenceTrigger(kind="presence", when="passing", min_area=0.003))
+    world.frames = list(frames(belt_full(rows=40, abreast=5)))
+    shots: list[Shot] = []
+    while world.frames:  # one waits whenever a verdict is given
+        if shot := world.shot():
+            shots.append(shot)
+    late = world.rest()
+    assert len(shots) + len(late) == 1 + 40 * 5
+    assert len([shot for shot in late if shot.frame.pixels is not None]) <= WAITING
+    over = {shot.frame.trouble for shot in shots + late if shot.frame.pixels is None}
+    assert over == {f"a part came while {WAITING} others waited to be judged"}
+    order = [shot.frame.taken for shot in shots + late]
+    assert order == sorted(order)
+
+
+def test_parts_side_by_side_are_judged_also_where_no_more_frames_come() -> None:
+    world = World(PresenceTrigger(kind="presence", when="passing", min_area=0.003))
+    shots: list[Shot] = []
+    for frame in frames(belt_full(rows=1, abreast=5)[:-3]):
+        world.frames.append(frame)
+        shots += iter(world.shot, None)
+    assert len(shots) == 1 + 5
+    assert world.rest() == []
