@@ -162,7 +162,10 @@ class Life:
         """A frame of a free-running camera came; with what is wrong with it."""
         if isinstance(self.station.trigger, PresenceTrigger) and self.triggers.sees:  # to look for a part is to inspect
             self.pulse.beat()
-        return self.changeover.framing.watch(frame)
+        try:
+            return self.changeover.framing.watch(frame)
+        except Exception:  # noqa: BLE001  # where it is judged, it is looked at again, and that fault is its verdict
+            return frame
 
     def _shed(self, count: int, first: int, last: int) -> None:
         """Verdicts were given up undelivered, for want of room."""
