@@ -18,7 +18,7 @@ def write_whole(path: Path, data: bytes) -> None:
     try:
         write_synced(draft, data)
         draft.replace(path)
-    except OSError:
+    except BaseException:
         draft.unlink(missing_ok=True)
         raise
     sync_folder(path.parent)

@@ -11,6 +11,7 @@ from pathlib import Path
 import jinja2
 import numpy as np
 
+from edge_runtime.disk import write_whole
 from edge_runtime.verdict import Thresholds
 from train import charts, findings, thumbnails
 from train.baselines import Method
@@ -77,13 +78,7 @@ def write_report(
         compared=compared,
         notes=notes,
     )
-    draft = path.with_name(f".{path.name}.part")
-    try:
-        draft.write_text(page, encoding="utf-8")
-        draft.replace(path)
-    except BaseException:
-        draft.unlink(missing_ok=True)
-        raise
+    write_whole(path, page.encode())
 
 
 def _page(

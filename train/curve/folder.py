@@ -18,6 +18,7 @@ from typing import IO, TYPE_CHECKING, Any, Literal, NamedTuple, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from edge_runtime.disk import write_whole
 from edge_runtime.errors import RunError
 from edge_runtime.picture import ViewSpec
 from train.views import DataSet
@@ -126,7 +127,7 @@ class CurveFolder:
         self.path, self.common, self.measured, self.torn = path, common, list[Measured](), False
         if not (path / COMMON).exists():
             path.mkdir(exist_ok=True)
-            write(path / COMMON, common.model_dump_json(indent=2) + "\n")
+            write_whole(path / COMMON, (common.model_dump_json(indent=2) + "\n").encode())
         _check_same(path, common)
         self._points = (path / POINTS).open("a+b")
         try:
@@ -179,19 +180,6 @@ def _check_same(path: Path, common: Common) -> None:
     ours = Common.model_validate_json(common.model_dump_json())  # JSON knows no tuples
     if difference := there.difference(ours):
         raise RunError(path, f"is a curve {difference}; name another --out, or ask for the same")
-
-
-def write(path: Path, text: str) -> None:
-    """Write a text file, whole or not at all, also under a power cut. Raises OSError."""
-    draft = path.with_name(f".{path.name}.part")
-    try:
-        with draft.open("wb") as file:
-            file.write(text.encode())
-            _sync(file)
-        draft.replace(path)
-    except BaseException:
-        draft.unlink(missing_ok=True)
-        raise
 
 
 def _sync(file: IO[bytes]) -> None:

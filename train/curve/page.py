@@ -7,9 +7,10 @@ from pathlib import Path
 
 import jinja2
 
+from edge_runtime.disk import write_whole
 from train import charts
 from train.curve.findings import AREAS, HEADINGS, RATES, Axis, Row, answer, axes, cells, pool
-from train.curve.folder import Common, CurveFolder, Point, write
+from train.curve.folder import Common, CurveFolder, Point
 from train.curve.points import Supply
 from train.judged import TRUTHS
 
@@ -25,8 +26,9 @@ def publish(folder: CurveFolder, supply: Supply, asked: Sequence[Point]) -> None
     `asked`: the points it will have when nothing stops it.
     """
     rows = pool(folder.measured)
-    write(folder.path / "curve.csv", table(rows))
-    write(folder.path / "curve.html", page(rows, folder.common, supply, missing=len(set(asked) - folder.points)))
+    write_whole(folder.path / "curve.csv", table(rows).encode())
+    whole = page(rows, folder.common, supply, missing=len(set(asked) - folder.points))
+    write_whole(folder.path / "curve.html", whole.encode())
 
 
 def table(rows: Sequence[Row]) -> str:
