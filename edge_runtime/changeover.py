@@ -148,16 +148,19 @@ class Changeover:
     def adopt(self, station: Station) -> None:
         """Judge as `station` says from the next frame on: its regions and thresholds. For any thread.
 
-        Raises StationError where the bundle that judges now does not fit it, and PictureError where a mark's template
-        cannot be used; then nothing has changed.
+        The marks' templates are read anew: under the same name may lie another picture. Raises StationError where the
+        bundle that judges now does not fit it, and PictureError where a template cannot be used; then nothing has
+        changed.
         """
         now = self._station
+        framing = Framing(station.region, station.mark, station.gate, station.source)
         same = (station.region, station.mark, station.gate) == (now.region, now.mark, now.gate)
-        framing = self.framing if same else Framing(station.region, station.mark, station.gate, station.source)
+        if same and not framing.marks.redrawn(self.framing.marks):
+            framing = self.framing
         with self._replacing:
             station.check_against(self.inspector.bundle.info)
-            if not same:  # else a camera that has frozen would be taken for one that works, for some pictures
-                framing.follow(self.framing)
+            if framing is not self.framing:
+                framing.follow(self.framing)  # else a frozen camera would be taken for one that works, for some frames
             self._station, self.framing = station, framing
             self.inspector = self._as_stated(self.inspector)
 

@@ -80,6 +80,12 @@ class Marks:
         height, width = self._templates[name].shape
         return width, height
 
+    def redrawn(self, before: "Marks") -> set[str]:
+        """The marks that have another picture than `before`, also where it lies under the same name."""
+        was = before._templates  # noqa: SLF001  # another of our own kind
+        now = self._templates
+        return {name for name in now.keys() & was.keys() if not np.array_equal(now[name], was[name])}
+
     def motion(self, found: Mapping[str, Found]) -> Motion:
         """How the frame has moved, from where its marks were found.
 

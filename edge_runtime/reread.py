@@ -32,10 +32,12 @@ class Reread:
         """Read the file again: all of what it changes counts from the next frame on, or, with a reason, none of it."""
         try:
             station = Station.read(self._path)
-            places = sorted(changes(self._station, station))
-            late = [named(place) for place in places if not may_change(place)]
+            places = changes(self._station, station)
+            late = [named(place) for place in sorted(places) if not may_change(place)]
             if not late:
+                marks = self._changeover.framing.marks
                 self._changeover.adopt(station)
+                places |= {("mark", name, "template") for name in self._changeover.framing.marks.redrawn(marks)}
         except KenpinError as error:
             self._refuse("; ".join(str(error).splitlines()))
             return
@@ -43,7 +45,7 @@ class Reread:
             self._refuse(f"{self._path}: needs a restart: {', '.join(late)}")
             return
         self._station = station
-        changed = [named(place) for place in places]
+        changed = [named(place) for place in sorted(places)]
         log.info(
             "%s is read again; changed: %s", self._path, ", ".join(changed) or "nothing", extra={"changed": changed}
         )

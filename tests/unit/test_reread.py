@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -15,6 +16,7 @@ from edge_runtime.recipe import Recipe
 from edge_runtime.reread import Reread
 from edge_runtime.station import Station
 from edge_runtime.store import Store
+from tests.marked import LEFT, SIDE, marked_frame
 
 FILE = """site = "s"
 line = "l"
@@ -167,3 +169,47 @@ def test_what_was_refused_counts_once_it_is_mended(running: Running) -> None:
 def test_an_unchanged_file_changes_nothing(running: Running) -> None:
     running.reread()
     assert running.told == [("station-reread", {"changed": []})]
+
+
+class Marked(Running):
+    """The same with a mark, whose picture shows what lies at `LEFT` in the reference frame."""
+
+    def __init__(self, folder: Path, bundle: Bundle) -> None:
+        self.template = folder / "left.png"
+        self.show(*LEFT)
+        super().__init__(folder, bundle)
+        self.change("[mqtt]", f'[mark.left]\ntemplate = "left.png"\nat = {list(LEFT)}\nsearch = 40\n[mqtt]')
+        self.reread()
+        self.told.clear()
+
+    def show(self, x: int, y: int) -> None:
+        """Put another picture in the place of the mark's, under the same name."""
+        cv2.imwrite(str(self.template), marked_frame()[y : y + SIDE, x : x + SIDE])
+
+    def refused(self) -> bool:
+        """Whether the reference frame is not judged, because the mark is not found in it."""
+        seen = self.changeover.inspector.framing.look(Frame(marked_frame(), 0, 1, 0.0))
+        return isinstance(seen["J4"], Unfit)
+
+
+def test_a_marks_new_picture_under_the_same_name_counts(tmp_path: Path, readable_bundle: Bundle) -> None:
+    running = Marked(tmp_path, readable_bundle)
+    assert not running.refused()
+    running.show(250, 180)
+    running.reread()
+    assert running.refused(), "the picture that was there at the start is still looked for"
+    assert running.told == [("station-reread", {"changed": ["mark.left.template"]})]
+    running.reread()
+    assert running.told[1:] == [("station-reread", {"changed": []})]
+
+
+def test_a_marks_new_picture_that_cannot_be_used_changes_nothing(tmp_path: Path, readable_bundle: Bundle) -> None:
+    running = Marked(tmp_path, readable_bundle)
+    running.change("defect = 0.5", "defect = 0.25")
+    running.template.write_bytes(running.template.read_bytes()[:-20])
+    running.reread()
+    ((kind, facts),) = running.told
+    assert kind == "station-refused"
+    assert "left.png: is cut short" in str(facts["why"])
+    assert running.changeover.inspector.limits.defect == 0.5
+    assert not running.refused()
