@@ -13,6 +13,7 @@ from edge_runtime.disk import write_whole
 from edge_runtime.errors import PictureError, UsageError
 from edge_runtime.framing import Framing, Unfit
 from edge_runtime.marks import Found, Mark, as_template, find, grey
+from edge_runtime.noise import likeness_after_noise
 from edge_runtime.picture import Image, printable, read_picture
 from edge_runtime.regions import Cut
 from edge_runtime.station import Station
@@ -63,8 +64,8 @@ def cut_mark(picture: Path, out: Path, box: Box, search: int) -> None:
     """Cut the mark in `box` (x, y, width, height) of `picture` into the PNG `out`, and print its table for the station.
 
     Raises PictureError where the picture cannot be read, and UsageError where `out` cannot be written or the box is no
-    mark that could be found again within `search` pixels: it is another size than can be, or the picture shows it
-    twice.
+    mark that could be found again within `search` pixels: it is another size than can be, the picture shows it twice,
+    or it is noise and will be gone.
     """
     pixels = read_picture(picture)
     height, width = pixels.shape[:2]
@@ -78,8 +79,10 @@ def cut_mark(picture: Path, out: Path, box: Box, search: int) -> None:
     cropped = pixels[y : y + h, x : x + w]
     try:
         template = as_template(cropped, picture)
+        mark = Mark(template=out, at=(x, y), search=search)
         _check_it_has_a_place(pixels, template, x, y)
-        find(pixels, out.stem, Mark(template=out, at=(x, y), search=search), template)
+        _check_it_is_no_noise(pixels, box, mark)
+        find(pixels, out.stem, mark, template)
     except PictureError as error:
         raise UsageError(f"--box {x} {y} {w} {h} of {picture} is no good mark: {error.why}") from error
     _keep(out, cropped)
@@ -107,6 +110,14 @@ def _check_it_has_a_place(pixels: Image, template: npt.NDArray[np.uint8], x: int
             likeness = float(cv2.matchTemplate(aside, template, cv2.TM_CCOEFF_NORMED)[0, 0])
             if likeness > SAME:
                 raise PictureError("mark", f"it looks the same {way} of itself; cut one with edges in both directions")
+
+
+def _check_it_is_no_noise(pixels: Image, box: Box, mark: Mark) -> None:
+    """Raise PictureError where the next picture will not show what this one does."""
+    likeness = likeness_after_noise(grey(pixels), box, mark.search + max(box[2:]))
+    if likeness < mark.likeness:
+        why = f"of it the next picture shows {likeness:.2f} at most, needed {mark.likeness:.2f}, the rest is noise"
+        raise PictureError("mark", f"{why}; cut one that stands out more, closely around it, or give more light")
 
 
 def _corners(seen: Cut | Unfit) -> npt.NDArray[np.float64]:

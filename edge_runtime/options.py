@@ -211,7 +211,8 @@ def _add_aim(commands: "argparse._SubParsersAction[Parser]") -> None:
         "mark",
         help="cut a mark from a picture, by which a loose jig is found",
         description="Cut a mark from a picture of the station's camera, if it is one that can be found again: it has "
-        "edges in both directions, and nothing near looks like it. Prints the table that the station file needs.",
+        "edges in both directions, nothing near looks like it, and it is no noise, which the next picture would not "
+        "show. Prints the table that the station file needs.",
         epilog="example: kenpin-edge mark frame.png left.png --box 120 80 48 48 >> station.toml",
     )
     mark.add_argument("picture", type=Path, metavar="PICTURE", help="a picture that the camera took")
