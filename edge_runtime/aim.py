@@ -86,7 +86,8 @@ def cut_mark(picture: Path, out: Path, box: Box, search: int) -> None:
     except PictureError as error:
         raise UsageError(f"--box {x} {y} {w} {h} of {picture} is no good mark: {error.why}") from error
     _keep(out, cropped)
-    table, file = (json.dumps(text, ensure_ascii=False) for text in (out.stem, str(out)))
+    # Where the station file lies is not known here, and a path in it that is not absolute is relative to its folder.
+    table, file = (json.dumps(text, ensure_ascii=False) for text in (out.stem, str(out.resolve())))
     sys.stdout.write(f"[mark.{table}]\ntemplate = {file}\nat = [{x}, {y}]\nsearch = {search}\n")
 
 

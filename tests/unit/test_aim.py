@@ -58,6 +58,18 @@ def test_marks_that_were_cut_are_tables_for_the_station_and_regions_follow_them(
     assert coloured(out, (0, 0, 255)) == 0
 
 
+def test_a_marks_table_is_right_in_a_station_file_that_lies_elsewhere(
+    frame: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(frame.parent)
+    assert main(["mark", "frame.png", "left.png", "--box", *map(str, LEFT), "48", "48"]) == 0
+    station = frame.parent / "etc" / "station.toml"
+    station.parent.mkdir()
+    station.write_text(REGIONS + capsys.readouterr().out)
+    assert main(["regions", str(station), "frame.png", "--out", "overlay.png"]) == 0
+    assert capsys.readouterr().out.startswith("mark 'left': [80.0, 90.0]")
+
+
 def test_what_is_wrong_with_the_picture_is_printed_and_drawn(frame: Path, capsys: Captured) -> None:
     cut_marks(frame)
     station, out = frame.parent / "station.toml", frame.parent / "overlay.png"
