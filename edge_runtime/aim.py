@@ -21,14 +21,18 @@ from edge_runtime.verdict import Box
 
 GOOD, BAD, MARK = (0, 200, 0), (0, 0, 255), (255, 160, 0)
 """BGR: a region that can be judged, one that cannot, and a mark."""
+UNFIT = 1
+"""Exit status where a region cannot be judged; 2 is a mistake of who asks."""
 ASIDE = 4
 """Pixels that a mark is moved aside, to see whether it is told from itself."""
 SAME = 0.95
 """Likeness at which it is not: a line looks the same all along itself."""
 
 
-def show_regions(path: Path, picture: Path, out: Path) -> None:
+def show_regions(path: Path, picture: Path, out: Path) -> int:
     """Draw the regions and marks of the station file `path` onto `picture` as the PNG `out`, and print where they are.
+
+    The exit status: 0 where all regions can be judged, 1 where one cannot.
 
     Raises StationError, PictureError where the picture or a mark's template cannot be used, and UsageError where `out`
     cannot be written. What is wrong with the picture, as the station sees it, is printed.
@@ -39,11 +43,13 @@ def show_regions(path: Path, picture: Path, out: Path) -> None:
     framing = Framing(station.region, station.mark, station.gate, station.source)
     pixels = read_picture(picture)
     drawn = np.repeat(pixels, 3, axis=2) if pixels.shape[2] == 1 else pixels.copy()
+    unfit = False
     for name, mark in station.mark.items():
         try:
             found = framing.marks.find_one(pixels, name)
         except PictureError as error:
             _say(str(error))
+            unfit = True
             continue
         _say(f"mark {name!r}: [{found.x:.1f}, {found.y:.1f}], was {list(mark.at)}, likeness {found.likeness:.2f}")
         _draw_mark(drawn, name, found, framing.marks.size(name))
@@ -52,12 +58,14 @@ def show_regions(path: Path, picture: Path, out: Path) -> None:
         corners = _corners(seen)
         if isinstance(seen, Unfit):
             _say(f"region {name} ({expected}): bad_image: {seen.why}")
+            unfit = True
         else:
             height, width = seen.picture.shape[:2]
             where = [list(corner) for corner in seen.corners] if seen.corners else list(seen.box)
             _say(f"region {name} ({expected}): {where}, {width} x {height} pixels upright")
         _draw_region(drawn, corners, f"{name}: {expected}", GOOD if isinstance(seen, Cut) else BAD)
     _keep(out, drawn)
+    return UNFIT if unfit else 0
 
 
 def cut_mark(picture: Path, out: Path, box: Box, search: int) -> None:

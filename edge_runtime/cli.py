@@ -45,7 +45,7 @@ def _command(arguments: argparse.Namespace) -> int:
         case "bundle":
             _bundle(arguments)
         case "cameras" | "grab" | "regions" | "mark":
-            _aim(arguments)
+            return _aim(arguments)
         case "collect":
             _collect(arguments)
         case "presence":
@@ -97,7 +97,7 @@ def _broker(arguments: argparse.Namespace) -> "Mqtt":
         raise UsageError(f"{option} {first['msg'].replace('tls = true', '--tls')}") from error
 
 
-def _aim(arguments: argparse.Namespace) -> None:
+def _aim(arguments: argparse.Namespace) -> int:
     """From a camera that is plugged in to regions that are where they should be."""
     match arguments.command:
         case "cameras":
@@ -111,11 +111,12 @@ def _aim(arguments: argparse.Namespace) -> None:
         case "regions":
             from edge_runtime.aim import show_regions
 
-            show_regions(arguments.station, arguments.picture, arguments.out)
+            return show_regions(arguments.station, arguments.picture, arguments.out)
         case "mark":
             from edge_runtime.aim import cut_mark
 
             cut_mark(arguments.picture, arguments.out, tuple(arguments.box), arguments.search)
+    return 0
 
 
 def _bundle(arguments: argparse.Namespace) -> None:

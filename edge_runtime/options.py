@@ -34,9 +34,9 @@ EXAMPLES = """examples:
   kenpin-edge audit station.toml
       prove that no verdict was altered, removed or inserted (docs/ledger.md)
 
-exit status: 0 done (whatever the verdicts), 1 audit or check found something, 2 a mistake or a fault that one line on
-stderr explains, 130 interrupted; of run instead of 2: 75 where a new start may help (disk, broker), 78 where a person
-must mend something first
+exit status: 0 done (whatever the verdicts), 1 audit or check found something or regions cannot all be judged, 2 a
+mistake or a fault that one line on stderr explains, 130 interrupted; of run instead of 2: 75 where a new start may help
+(disk, broker), 78 where a person must mend something first
 """
 
 
@@ -202,7 +202,8 @@ def _add_aim(commands: "argparse._SubParsersAction[Parser]") -> None:
         help="draw a station's regions and marks onto a picture",
         description="Draw a station's regions, and its marks where they are found, onto a picture of its camera; and "
         "print where they are, or what is wrong with the picture. A dot is at each part's own top left.",
-        epilog="example: kenpin-edge regions station.toml frame.png --out overlay.png",
+        epilog="example: kenpin-edge regions station.toml frame.png --out overlay.png; exit status: 0 all regions can "
+        "be judged, 1 one cannot, or a mark is not found",
     )
     regions.add_argument("station", type=Path, metavar="STATION.toml", help="the station file, see docs/station.md")
     regions.add_argument("picture", type=Path, metavar="PICTURE", help="a picture that its camera took")

@@ -70,6 +70,17 @@ def test_a_marks_table_is_right_in_a_station_file_that_lies_elsewhere(
     assert capsys.readouterr().out.startswith("mark 'left': [80.0, 90.0]")
 
 
+def test_a_script_is_told_that_one_region_of_several_cannot_be_judged(frame: Path, capsys: Captured) -> None:
+    station, out = frame.parent / "station.toml", frame.parent / "overlay.png"
+    station.write_text(REGIONS.replace("[500, 100, 100, 100]", "[600, 100, 100, 100]"))
+    assert main(["regions", str(station), str(frame), "--out", str(out)]) == 1
+    good, bad = capsys.readouterr().out.splitlines()
+    assert good.endswith("pixels upright")
+    assert "bad_image: the frame is 640 x 480 pixels" in bad
+    assert coloured(out, (0, 200, 0)) > 0
+    assert coloured(out, (0, 0, 255)) > 0
+
+
 def test_what_is_wrong_with_the_picture_is_printed_and_drawn(frame: Path, capsys: Captured) -> None:
     cut_marks(frame)
     station, out = frame.parent / "station.toml", frame.parent / "overlay.png"
@@ -77,7 +88,7 @@ def test_what_is_wrong_with_the_picture_is_printed_and_drawn(frame: Path, capsys
     hidden = marked_frame()
     hidden[300:] = hidden[180:360]
     cv2.imwrite(str(frame), hidden)
-    assert main(["regions", str(station), str(frame), "--out", str(out)]) == 0
+    assert main(["regions", str(station), str(frame), "--out", str(out)]) == 1
     said = capsys.readouterr().out.splitlines()
     assert said[1].startswith("mark 'right': not found (likeness")
     assert said[2].startswith("region J4 (A12): bad_image: mark 'right': not found")
