@@ -16,6 +16,7 @@ from edge_runtime.audit import Audited, Finding, Log, audit, collect
 from edge_runtime.chain import Head
 from edge_runtime.errors import UsageError
 from edge_runtime.ledger import LINE_BYTES, first_of
+from edge_runtime.outbox import ASIDE
 from edge_runtime.outbox_file import State, Waiting
 from edge_runtime.station import Station
 
@@ -48,7 +49,11 @@ def run_audit(question: Question) -> int:
     stations = [path for path in question.paths if path.suffix == ".toml"]
     if stations and len(question.paths) > 1:
         raise UsageError(f"{stations[0]}: a station is audited alone; name it, or logs")
-    logs, findings = _station(stations[0], question) if stations else collect(_counted(_files(question.paths)))
+    notes: list[Finding] = []
+    if stations:
+        logs, findings, notes = _station(stations[0], question)
+    else:
+        logs, findings = collect(_counted(_files(question.paths)))
     if not logs and not findings:
         raise UsageError(f"{question.paths[0]}: holds no verdicts")
     if len(logs) != 1 and (question.head or question.first or question.last):
@@ -56,12 +61,15 @@ def run_audit(question: Question) -> int:
     found = [
         audit(log, first=question.first, last=question.last, anchor=question.head) for _, log in sorted(logs.items())
     ]
-    (_print_json if question.as_json else _print)(found, findings)
+    (_print_json if question.as_json else _print)(found, findings, notes)
     return BROKEN if findings or any(each.findings for each in found) else 0
 
 
-def _station(path: Path, question: Question) -> tuple[dict[str, Log], list[Finding]]:
-    """A station's verdicts from both copies, held against where its outbox says that the chain stands."""
+def _station(path: Path, question: Question) -> tuple[dict[str, Log], list[Finding], list[Finding]]:
+    """A station's verdicts from both copies, held against where its outbox says that the chain stands.
+
+    Beside these, what was found, and what was once damaged and lies aside.
+    """
     station = Station.read(path)
     # The outbox first: what leaves it while we read is in the ledger by then.
     rows, state, trouble = _outbox(station.data / "outbox.db")
@@ -88,7 +96,34 @@ def _station(path: Path, question: Question) -> tuple[dict[str, Log], list[Findi
         log = logs.setdefault(who, Log(who))
         log.marks += [(mark, None) for mark in state.marks]
         log.anchors.append(state.head)
-    return logs, findings
+    notes = list(_set_aside(station.data))
+    begins = min((record.seq for log in logs.values() for record in log.records), default=None)
+    findings += [lost for note in notes if (lost := _gone_with(note, begins, question.first or 0))]
+    return logs, findings, notes
+
+
+def _set_aside(data: Path) -> Iterator[Finding]:
+    """What was found damaged and is kept beside what was made anew. `seq`: of a whole segment, its first number."""
+    for path in sorted((data / "ledger").glob("*.damaged-*")):
+        segment = path.with_suffix(".jsonl")
+        if segment.exists():
+            why = f"was damaged in {segment.name}, cut out and kept; what the outbox still had of it is there again"
+            yield Finding("damaged", why, place=str(path))
+        else:
+            why = "is a segment in which no verdict could be read; what the outbox still had of it is in the next one"
+            yield Finding("damaged", why, first_of(segment), place=str(path))
+    for path in sorted(data.glob(f"{ASIDE}*.db")):
+        why = "is an outbox that was damaged; it was made anew from the ledger"
+        yield Finding("damaged", why, place=str(path))
+
+
+def _gone_with(note: Finding, begins: int | None, first: int) -> Finding | None:
+    """The verdicts that a segment held which was set aside, where the log begins after them: no gap tells of those."""
+    if note.seq is None or (begins is not None and begins <= max(note.seq, first)):
+        return None
+    span = f"verdicts from {note.seq} on" if begins is None else f"verdicts from {note.seq} on, before {begins},"
+    why = f"{span} are not here: their segment was damaged; delete this file once that is settled"
+    return Finding("missing", why, note.seq, place=note.place)
 
 
 def _outbox(path: Path) -> tuple[list[Waiting], State | None, str]:
@@ -137,8 +172,10 @@ def _counted(lines: Iterable[Numbered]) -> Iterator[Numbered]:
         yield line
 
 
-def _print(found: Sequence[Audited], findings: Sequence[Finding]) -> None:
+def _print(found: Sequence[Audited], findings: Sequence[Finding], notes: Sequence[Finding]) -> None:
     out = sys.stdout
+    for note in notes:
+        out.write(f"note: {note.place}: {note.why}\n")
     for finding in findings[:MOST_NAMED]:
         out.write(f"{finding.kind}: {finding.place}: {finding.why}\n")
     if len(findings) > MOST_NAMED:
@@ -146,7 +183,7 @@ def _print(found: Sequence[Audited], findings: Sequence[Finding]) -> None:
     for each in found:
         shed = f", {each.shed} marked as shed" if each.shed else ""
         span = f"seq {each.first} to {each.head.seq}" if each.head else "none"
-        state = "BROKEN" if each.findings else "whole"
+        state = "BROKEN" if each.findings else "IN DOUBT" if findings else "whole"  # it may have been one of its own
         out.write(f"{each.station}: {state}: {each.verdicts} verdicts, {span}{shed}\n")
         for index, finding in enumerate(each.findings):
             where = f"{finding.place}: " if finding.place else ""
@@ -156,14 +193,14 @@ def _print(found: Sequence[Audited], findings: Sequence[Finding]) -> None:
             out.write(f"  head {each.head.seq}:{each.head.hash}\n")
 
 
-def _print_json(found: Sequence[Audited], findings: Sequence[Finding]) -> None:
+def _print_json(found: Sequence[Audited], findings: Sequence[Finding], notes: Sequence[Finding]) -> None:
     def told(finding: Finding) -> dict[str, object]:
         return {name: fact for name, fact in asdict(finding).items() if fact is not None and name != "at"}
 
     stations = [
         {
             "station": each.station,
-            "whole": not each.findings,
+            "whole": not each.findings and not findings,
             "verdicts": each.verdicts,
             "shed": each.shed,
             "first": each.first,
@@ -172,5 +209,6 @@ def _print_json(found: Sequence[Audited], findings: Sequence[Finding]) -> None:
         }
         for each in found
     ]
-    json.dump({"stations": stations, "findings": [told(finding) for finding in findings]}, sys.stdout)
+    others = {"findings": [told(finding) for finding in findings], "notes": [told(note) for note in notes]}
+    json.dump({"stations": stations} | others, sys.stdout)
     sys.stdout.write("\n")

@@ -123,6 +123,68 @@ def test_a_station_whose_outbox_cannot_be_read_says_so(station: Path, capsys: Ca
     assert "the outbox cannot be read" in capsys.readouterr().out
 
 
+def damaged(station: Path, kept: int) -> list[str]:
+    """A station of 20 verdicts, 15 delivered, whose outbox and segment were damaged: the names that lie aside.
+
+    `kept`: so many lines of the segment can still be read.
+    """
+    data = station.parent / "data"
+    with Outbox(data) as outbox:
+        for _ in range(20):
+            outbox.append(VERDICT)
+        outbox.done(15)
+    segment = segment_of(station)
+    lines = segment.read_bytes().splitlines(keepends=True)
+    segment.write_bytes(b"".join(lines[:kept]) + b"".join(b"x" * len(line) + b"\n" for line in lines[kept:]))
+    with Outbox(data) as outbox:  # the ledger is mended from the outbox
+        outbox.append(VERDICT)
+    (data / "outbox.db").write_bytes(os.urandom(5000))
+    with Outbox(data) as outbox:  # and the other way round
+        outbox.append(VERDICT)
+    aside = [path.name for path in data.rglob("*.damaged-*") if path.suffix not in {".db-wal", ".db-shm"}]
+    assert len(aside) == 2
+    return aside
+
+
+def test_what_lies_aside_is_named_and_is_no_reason_to_fail(station: Path, capsys: Captured) -> None:
+    aside = damaged(station, kept=18)
+    assert main(["audit", str(station)]) == 0
+    *notes, state, _ = capsys.readouterr().out.splitlines()
+    assert state == "s/l/c: whole: 22 verdicts, seq 1 to 22"
+    ledger, outbox = sorted(notes)
+    assert ledger.startswith(f"note: {station.parent / 'data' / 'ledger'}{os.sep}")
+    assert "was damaged in" in ledger
+    assert "is an outbox that was damaged; it was made anew from the ledger" in outbox
+    assert all(any(name in note for note in notes) for name in aside)
+    assert main(["audit", str(station), "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert [note["kind"] for note in told["notes"]] == ["damaged", "damaged"]
+    assert told["stations"][0]["whole"]
+
+
+def test_verdicts_that_went_with_a_damaged_segment_are_missing(station: Path, capsys: Captured) -> None:
+    damaged(station, kept=0)
+    assert main(["audit", str(station)]) == 1
+    out = capsys.readouterr().out
+    assert "is a segment in which no verdict could be read" in out
+    assert "verdicts from 1 on, before 16, are not here: their segment was damaged" in out
+    assert ": whole:" not in out
+    assert main(["audit", str(station), "--first", "16"]) == 0, "what is asked for is there"
+    capsys.readouterr()
+
+
+def test_nothing_is_whole_beside_a_line_that_cannot_be_read(tmp_path: Path, capsys: Captured) -> None:
+    with Outbox(tmp_path / "data") as outbox:
+        lines = [outbox.append(VERDICT).to_json() for _ in range(3)]
+    log = log_of(tmp_path / "log", [*lines, b"no verdict"])
+    assert main(["audit", log]) == 1
+    said = capsys.readouterr().out.splitlines()
+    assert said[0] == f"unreadable: {log}:4: a line that is no verdict"
+    assert said[1] == "s/l/c: IN DOUBT: 3 verdicts, seq 1 to 3"
+    assert main(["audit", log, "--json"]) == 1
+    assert json.loads(capsys.readouterr().out)["stations"][0]["whole"] is False
+
+
 def test_what_was_shed_is_bridged_only_by_a_mark_that_fits(tmp_path: Path, capsys: Captured) -> None:
     with Outbox(tmp_path / "data") as outbox:
         lines = [outbox.append(VERDICT).to_json() for _ in range(3)]
