@@ -6,6 +6,7 @@ in words.
 """
 
 import re
+import stat
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -55,6 +56,21 @@ def _host(value: str) -> str:
         value = ""
     if not value or re.search(r"[\s/]", value) or value.count(":") == 1:  # one colon is a port; two or more are IPv6
         raise PydanticCustomError("host", "cannot be a host")
+    return value
+
+
+def _no_file(value: Path) -> Path:
+    """Only what is a folder or can be made one; a file there is a slip of the pen, or another's."""
+    for there in (value, *value.parents):
+        try:
+            mode = there.stat().st_mode
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except OSError:  # who may not look there is told so by what writes there
+            break
+        if not stat.S_ISDIR(mode):
+            raise PydanticCustomError("folder", "no folder: {there} is a file", {"there": str(there)})
+        break
     return value
 
 
@@ -167,7 +183,9 @@ class Station(Table):
     trusted_keys: Annotated[tuple[LocalPath, ...], Field(strict=False), AfterValidator(_some_keys)] = Field(
         default=(), description='public keys written by kenpin-export keygen, as trusted_keys = ["plant.pub"]'
     )
-    data: LocalPath = Field(description='a folder of this station\'s own, as data = "state"')
+    data: Annotated[LocalPath, AfterValidator(_no_file)] = Field(
+        description='a folder of this station\'s own, as data = "state"'
+    )
     camera: CameraConfig = Field(description='a table with kind = "..."')
     trigger: TriggerConfig = Field(default=CameraTrigger(), description='a table with kind = "..."')
     region: dict[Name, Region] = Field(

@@ -305,5 +305,8 @@ def _beside(file: Path, name: str) -> bytes | None:
         return file.read_bytes()
     except FileNotFoundError:
         return None
+    except IsADirectoryError as error:
+        what = "the bundle's signature" if name == SIGNATURE else "the bundle's tune file"
+        raise BundleError(file, f"is a folder, where {what} would lie; move it away") from error
     except OSError as error:
-        raise BundleError(file, f"cannot be read ({error.strerror}); name a file written by kenpin-export") from error
+        raise BundleError(file, f"cannot be read ({error.strerror}); correct its rights, or move it away") from error

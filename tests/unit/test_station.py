@@ -67,6 +67,18 @@ def test_paths_are_relative_to_the_files_folder(tmp_path: Path) -> None:
     assert station.camera.path == tmp_path / "pictures"
 
 
+def test_a_data_folder_that_is_a_file_is_told_as_what_it_is(tmp_path: Path) -> None:
+    (tmp_path / "state").write_text("a list of what to do", encoding="utf-8")
+    file = tmp_path / "state"
+    (told,) = mistakes(tmp_path, GOOD)
+    assert told == (
+        f'station.toml:5 data = "state": no folder: {file} is a file; '
+        'expected a folder of this station\'s own, as data = "state"'
+    )
+    (told,) = mistakes(tmp_path, GOOD.replace('"state"', '"state/c"'))
+    assert f'data = "state/c": no folder: {file} is a file' in told
+
+
 def test_over_tls_the_port_is_another(tmp_path: Path) -> None:
     assert read(tmp_path, GOOD).mqtt.port == 1883
     assert read(tmp_path, GOOD + "tls = true\n").mqtt.port == 8883

@@ -56,6 +56,19 @@ def test_what_is_installed_is_found_by_name_and_version_or_by_sha256(store: Stor
     assert left_behind(store) == []
 
 
+@pytest.mark.parametrize(("ending", "what"), [(".tune.json", "tune file"), (".sig", "signature")])
+def test_a_folder_beside_a_bundle_in_a_files_place_is_told_as_what_it_is(
+    store: Store, tmp_path: Path, ending: str, what: str
+) -> None:
+    file = bundle(tmp_path, "1")
+    beside = file.with_name(file.name + ending)
+    beside.mkdir()
+    with pytest.raises(BundleError) as caught:
+        store.install(file, any_station)
+    assert str(caught.value) == f"{beside}: is a folder, where the bundle's {what} would lie; move it away"
+    assert not store.folder.exists()
+
+
 def test_a_store_that_trusts_keys_takes_and_loads_signed_bundles_only(tmp_path: Path, plant: Pair) -> None:
     store, file = Store(tmp_path / "state", [plant.pub]), bundle(tmp_path, "1")
     with pytest.raises(BundleError, match=r"part-1\.onnx.*not signed"):
