@@ -61,8 +61,8 @@ def tune(target: Path, seconds: float, trusted_keys: Sequence[Path] = (), *, as_
     try:
         write_whole(path, tuning.to_json())
     except OSError as error:
-        why = f"cannot be written ({error.strerror}), so nothing has changed; run it as a user who may"
-        raise TuneError(path, why) from error
+        how = "move away what lies there, or run it as a user who may"
+        raise TuneError(path, f"cannot be written ({error.strerror}), so nothing has changed; {how}") from error
     log.info("%s is written; it counts from the next start on", path)
 
 

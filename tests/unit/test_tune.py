@@ -152,3 +152,4 @@ def test_what_cannot_be_tuned_or_kept_is_one_line(tmp_path: Path, part: Path, ca
     assert main(["tune", str(part), "--seconds", "0.1"]) == 2
     line = capsys.readouterr().err.splitlines()[-1]
     assert line.startswith(f"kenpin-edge: {tune_path(part)}: cannot be written (Is a directory)")
+    assert line.endswith("move away what lies there, or run it as a user who may")
