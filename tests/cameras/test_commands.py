@@ -1,6 +1,9 @@
 """`kenpin-edge cameras` and `kenpin-edge grab`, as a line engineer types them."""
 
 import json
+import os
+import re
+import subprocess
 import sys
 from pathlib import Path
 
@@ -9,8 +12,9 @@ import pytest
 from edge_runtime.cameras.listing import Listed, v4l2
 from edge_runtime.cli import main
 from edge_runtime.picture import read_picture
-from tests.cameras.gige import Plug
+from tests.cameras.gige import Plug, Process
 
+DOCS = Path(__file__).parents[2] / "docs" / "cameras.md"
 TEXT = """site = "plant-a"
 line = "L3"
 station = "cam-2"
@@ -103,3 +107,33 @@ def test_what_cannot_be_written_is_said_before_the_camera_is_opened(
     for out in (tmp_path / "a.jpg", tmp_path / "nowhere" / "a.png"):
         assert main(["grab", path, "--out", str(out)]) == 2
         assert "name a .png file in a folder that is there" in capsys.readouterr().err
+
+
+def test_what_the_documentation_says_of_trying_it_without_a_camera_is_what_is_seen(tmp_path: Path, plug: Plug) -> None:
+    section = DOCS.read_text(encoding="utf-8").partition("## Trying it without a camera\n")[2].partition("\n## ")[0]
+    gige, basler = re.findall(r"```toml\n(.*?)```", section, re.DOTALL)
+    shown = "".join(re.findall(r"```\n(\$.*?)```", section, re.DOTALL))
+    camera: Process | None = None
+    environment = {name: value for name, value in os.environ.items() if name != "PYLON_CAMEMU"}
+    seen: list[str] = []
+    (tmp_path / "try.toml").write_text(gige)
+    for command in re.findall(r"^\$ (.*)$", shown, re.MULTILINE):
+        seen.append(f"$ {command}")
+        if command.endswith("&"):
+            camera = plug()
+            seen.append("ready")
+        elif command == "kill %1":
+            assert camera is not None
+            camera.kill()
+            camera.wait()
+        elif command == "export PYLON_CAMEMU=1":
+            environment["PYLON_CAMEMU"] = "1"
+            (tmp_path / "try.toml").write_text(gige.partition("[camera]")[0] + basler)
+        elif command == "unset PYLON_CAMEMU":
+            del environment["PYLON_CAMEMU"]
+        else:
+            typed = [sys.executable, "-m", *command.replace("kenpin-edge", "edge_runtime").split()]
+            done = subprocess.run(typed, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+            seen += (done.stdout + done.stderr).splitlines()
+    told = shown.splitlines()
+    assert [line for line in seen if line in told] == told, "other cameras of this machine may be listed, too"
