@@ -35,6 +35,8 @@ NOBODY = 0x10
 """The broker's reason where nobody has subscribed to a request: then nobody was asked."""
 FREE_RUNNING = '[trigger]\nkind = "interval"\nevery_s = 0.03\ntimeout_s = 3.0'
 SESSION_S = 3600
+SAVED_S = 0.2
+"""After so long Mosquitto has saved what it acknowledged."""
 DOUBTFUL = "doubtful"
 """How the name of a picture begins that must never be OK."""
 
@@ -93,12 +95,18 @@ class Robot(Client):
         self._thread.start()
 
     @contextmanager
-    def pausing(self) -> Iterator[None]:
-        """Within this nothing is asked, and all that was is answered."""
+    def silent(self) -> Iterator[None]:
+        """Within this nothing is asked."""
         self._pausing.set()
-        patiently(self.is_answered, 20.0)
         yield
         self._pausing.clear()
+
+    @contextmanager
+    def pausing(self) -> Iterator[None]:
+        """Within this nothing is asked, and all that was is answered."""
+        with self.silent():
+            patiently(self.is_answered, 20.0)
+            yield
 
     def is_answered(self) -> bool:
         """Whether all who asked have an answer."""
@@ -216,12 +224,14 @@ class Plant:
     def kill_the_broker(self) -> None:
         """kill -9, and start it again.
 
-        Not while who listens is still away: what Mosquitto has acknowledged it then has in its memory only, until it
-        next saves, and what a broker forgets that it took no station can know.
+        Mosquitto saves what it has acknowledged a moment later, and what it forgets no station can know: so all who
+        listen are there, and nothing new is asked in its last moment. What was asked before may be open.
         """
         listeners = (self.record, self.witness, self.robot)
         wait_until(lambda: all(listener.connected.is_set() for listener in listeners), "all listen")
-        self.broker.stop()
+        with self.robot.silent():
+            time.sleep(SAVED_S)
+            self.broker.stop()
         self.broker.start()
 
     def between(self, low_s: float, high_s: float, rng: random.Random) -> None:
