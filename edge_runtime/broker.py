@@ -51,7 +51,7 @@ PROBE_S = 1.0
 TAKEN_OVER = "Session taken over"
 """MQTT 5's reason code 0x8E, as paho names it."""
 FAREWELL_S = 2.0
-"""How long the last status may take."""
+"""How long the last status may take, and after it the last answers."""
 SESSION_S = 60
 """How long the broker keeps commands for a station that is away: long enough for a restart to answer who has asked, and
 short enough that none is obeyed which everybody has forgotten. MQTT 3.1.1 has no such bound, so there it keeps none."""
@@ -113,7 +113,7 @@ class Broker:
         self._statuses = Letters(self._publish_status, most=1)  # each has the facts of when it goes out
         self._events = Letters(self._publish_event)
         self._answers = Letters(self._publish_answer, most=ANSWERS)
-        self._inbox = Inbox(self._topic(""), self._answers.send, self._client.ack, self.say)
+        self._inbox = Inbox(self._topic(""), self._answers.send, self._client.ack, self.say, session=self._five)
 
     def obey(self, commands: Mapping[str, Command], follow: Follow) -> None:
         """Which commands there are, by name, and what follows the retained recipe. Before the connection begins."""
@@ -145,6 +145,8 @@ class Broker:
                 last = self._sender.publish(self._status_letter(), retain=True)
                 if last is not None:
                     last.wait_for_publish(FAREWELL_S)
+                # The broker has sent all commands that it had before it acknowledged that, so their answers are here.
+                self._answers.drain(FAREWELL_S)
             except (RuntimeError, ValueError) as error:  # paho's words for: the connection ended meanwhile
                 log.warning("the last status was not sent (%s)", error)
         self._client.disconnect(ReasonCode(PacketTypes.DISCONNECT, WITH_WILL) if with_will else None)

@@ -35,6 +35,7 @@ class Asker:
 class Order:
     """A command as it came. `answer` takes the answer's bytes, and is called once; or `let_go`, where it came again and
     only the later one is answered: the broker need not keep this one. `again`: the broker says that it sends it again.
+    `stays`: the broker keeps it until it is answered, also for this station's next start.
     """
 
     payload: bytes
@@ -43,6 +44,7 @@ class Order:
     answer: Callable[[bytes], None]
     let_go: Callable[[], None] = lambda: None
     again: bool = False
+    stays: bool = False
 
     @property
     def asker(self) -> "Asker":

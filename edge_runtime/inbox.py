@@ -34,7 +34,8 @@ class Inbox:
     """What a station is told. `take` is for paho's thread, the rest for any; no exception leaves it.
 
     `topic`: the station's, with "/" at its end. `send`: takes an answer. `acknowledge`: tells the broker that a message
-    (paho's id, QoS) is done with. `say`: publishes the status again.
+    (paho's id, QoS) is done with. `say`: publishes the status again. `session`: the broker keeps what is not
+    acknowledged for the station's next start.
     """
 
     def __init__(
@@ -43,8 +44,11 @@ class Inbox:
         send: Callable[[Letter], None],
         acknowledge: Callable[[int, int], object],
         say: Callable[[], None],
+        *,
+        session: bool,
     ) -> None:
         self._topic, self._send, self._acknowledge, self._say = topic, send, acknowledge, say
+        self._session = session
         self._commands: Mapping[str, Command] = {}
         self._follow: Follow | None = None
         self._received: deque[_Received] = deque()  # as many as the broker sends without our acknowledgement
@@ -109,7 +113,15 @@ class Inbox:
             else:
                 self._send(Letter(reply_to, payload, correlation, lambda: self._settle(received)))
 
-        order = Order(payload, correlation, reply_to, answer, lambda: self._settle(received), again=message.dup)
+        order = Order(
+            payload,
+            correlation,
+            reply_to,
+            answer,
+            lambda: self._settle(received),
+            again=message.dup,
+            stays=self._session and message.qos > 0,
+        )
         said = self._obey(name, order, asked)
         if said is not None:
             answer(said.to_json())

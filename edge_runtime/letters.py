@@ -7,6 +7,7 @@ again: see `requests.py`.)
 
 import logging
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,6 +17,8 @@ log = logging.getLogger(__name__)
 
 WAITING = 100
 """Events that wait: more than a person would read through."""
+LOOKED_S = 0.01
+"""How often it is looked whether the last ones are sent, at the end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +40,8 @@ class Letters:
     One in flight, because the broker bounds what may be, and the publisher leaves little of it to others.
 
     `publish` sends a letter at QoS 1 and tells paho's message id. One object for all threads: each leaves what it has
-    to say in `_news`, and the one that finds nobody at it does what follows. So no method ever waits for another
-    thread, and all may be called with paho's locks held, also from within `publish`.
+    to say in `_news`, and the one that finds nobody at it does what follows. So no method but `drain` ever waits for
+    another thread, and all others may be called with paho's locks held, also from within `publish`.
 
     Of more than `most` that wait the oldest give way; where somebody waits for one, the log says so, once a connection.
     """
@@ -72,10 +75,22 @@ class Letters:
         self._news.append(partial(self._forget, message))
         self._go_on()
 
+    def drain(self, within_s: float) -> None:
+        """Wait until none waits and none is in flight, for so long at most."""
+        deadline = time.monotonic() + within_s
+        while not self._is_done() and time.monotonic() < deadline:
+            time.sleep(LOOKED_S)
+
     def topic_of(self, message: int) -> str | None:
         """Where the letter goes that is in flight under this id of paho's; None where another or none is."""
         letter = self._next
         return letter.topic if letter is not None and message == self._message else None
+
+    def _is_done(self) -> bool:
+        with self._busy:
+            done = not (self._news or self._waiting or self._next is not None)
+        self._go_on()  # what came in between was left to us
+        return done
 
     def _go_on(self) -> None:
         # Asked again after each release: what came in between found the lock held, and was left to us.

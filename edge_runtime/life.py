@@ -66,6 +66,7 @@ def inspect(
                 for shot in life.triggers:
                     life.judge(shot)
         finally:  # also where the outbox is full: what it holds must go out
+            life.requests.end()
             if stop.is_set():
                 waiting = life.broker.drain(HASTE_S, within_s=HASTE_S)
             else:

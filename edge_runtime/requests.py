@@ -3,8 +3,12 @@
 The broker keeps a request until we have acknowledged it, which is when the broker has its answer. What it sends again
 meanwhile is marked so by it, and known by its response topic and correlation data: a request that has its verdict gets
 the same again.
+
+Who asks while the station ends is answered by its next start, too, where the broker keeps the question until then.
+Where it does not (MQTT 3.1.1, QoS 0), who asks is told so at once.
 """
 
+import logging
 import threading
 from collections.abc import Callable
 
@@ -12,7 +16,11 @@ from pydantic import ValidationError
 
 from edge_runtime.commands import Asker, Order
 from edge_runtime.errors import TriggerError
-from edge_runtime.messages import InspectWish
+from edge_runtime.messages import InspectWish, Refusal
+
+log = logging.getLogger(__name__)
+
+ENDING = "the station ends, so nothing was inspected; ask again when it is back"
 
 
 class Requests:
@@ -31,6 +39,7 @@ class Requests:
         self._ask, self._remembered, self._forget = ask, remembered, forget
         self._mutex = threading.Lock()
         self._open: dict[str, Order] = {}
+        self._over = False
 
     def inspect(self, order: Order) -> None:
         """The command `inspect`: answered with the verdict when that is kept. Raises TriggerError."""
@@ -48,6 +57,10 @@ class Requests:
                 # to it, also if we are killed before it has its own.
                 self._forget(asker.key)
                 verdict = None
+            if self._over and verdict is None:
+                if not order.stays:
+                    raise TriggerError(ENDING)
+                return
             if earlier is None and verdict is None:
                 self._ask(asker)
             if verdict is None:
@@ -63,3 +76,19 @@ class Requests:
             order = self._open.pop(key, None)
         if order is not None:
             order.answer(verdict)
+
+    def end(self) -> None:
+        """Say that there are no more verdicts: who waits for one, or asks from now on, is refused.
+
+        But not where the broker keeps the question: that is not acknowledged, and the next start answers it.
+        """
+        with self._mutex:
+            self._over = True
+            left = [order for order in self._open.values() if not order.stays]
+            self._open.clear()
+        for order in left:
+            wish = InspectWish.model_validate_json(order.payload or b"{}")
+            try:
+                order.answer(Refusal(error=ENDING, request=wish.request).to_json())
+            except Exception:  # whoever cannot be told: the others must be, and verdicts still be sent
+                log.exception("cmd/inspect: the end could not be told to %s", order.reply_to)

@@ -168,3 +168,22 @@ def test_no_event_is_lost_or_told_twice_whichever_thread_comes_first() -> None:
     acknowledger.join(30)
     assert not acknowledger.is_alive(), f"{len(sent)} of {len(payloads)} were sent"
     assert sent == payloads
+
+
+def test_the_end_waits_for_what_is_still_to_be_said_but_not_for_ever() -> None:
+    wire = Wire()
+    wire.letters.connected()
+    wire.letters.send(Letter("answer", b"a"))
+    wire.letters.send(Letter("answer", b"b"))
+    wire.letters.drain(0.05)  # the broker acknowledges nothing
+    assert wire.sent == [b"a"]
+
+    def broker() -> None:
+        for _ in range(2):
+            wire.acknowledge()
+
+    later = threading.Timer(0.05, broker)
+    later.start()
+    wire.letters.drain(60)
+    assert wire.sent == [b"a", b"b"]
+    later.join()

@@ -1,5 +1,6 @@
 """Requests: what is sent again is one request, and holds up nothing that comes after it."""
 
+import json
 from types import SimpleNamespace
 
 import paho.mqtt.client as mqtt
@@ -16,24 +17,32 @@ VERDICT = b'{"verdict":"NG"}'
 class Robot:
     """Asks a station that judges when it is told to, and sees what the broker gets of it."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, session: bool = True) -> None:
         self.asked: list[Asker] = []
         self.answers: list[bytes | None] = []
         self.acknowledged: list[int] = []
         self.kept: dict[str, bytes] = {}
         self.requests = Requests(self.asked.append, self.kept.get, self.kept.__delitem__)
-        self.inbox = Inbox(STATION, self._send, lambda message, _qos: self.acknowledged.append(message), lambda: None)
+        self.said: list[bytes] = []
+        self.cannot_be_told: set[bytes] = set()
+        acknowledge = self.acknowledged.append
+        self.inbox = Inbox(
+            STATION, self._send, lambda message, _qos: acknowledge(message), lambda: None, session=session
+        )
         self.inbox.obey({"inspect": self.requests.inspect}, lambda _payload, _correlation, _retained: None)
 
     def _send(self, letter: Letter) -> None:
+        if letter.correlation in self.cannot_be_told:
+            raise ValueError("invalid topic")
         self.answers.append(letter.correlation)
+        self.said.append(letter.payload)
         assert letter.settled is not None
         letter.settled()  # the broker has it
 
-    def ask(self, message: int, correlation: bytes, *, again: bool = False) -> None:
+    def ask(self, message: int, correlation: bytes, *, again: bool = False, qos: int = 1) -> None:
         """Message `message` over this connection. `again`: the broker has sent it before."""
         arrived = mqtt.MQTTMessage(message, f"{STATION}cmd/inspect".encode())
-        arrived.qos = 1
+        arrived.qos = qos
         arrived.dup = again
         arrived.properties = SimpleNamespace(CorrelationData=correlation, ResponseTopic="robot/7")  # type: ignore[assignment]
         self.inbox.take(arrived)
@@ -95,3 +104,47 @@ def test_a_topic_that_is_no_utf_8_is_done_with_and_holds_up_nothing() -> None:
     robot.ask(2, b"part-1")
     robot.judge()
     assert robot.acknowledged == [1, 2]
+
+
+def test_who_asks_a_station_that_ends_is_refused_where_the_broker_does_not_keep_the_question() -> None:
+    robot = Robot(session=False)
+    robot.ask(1, b"part-1")
+    robot.requests.end()
+    robot.ask(2, b"part-2")
+    assert [json.loads(said)["ok"] for said in robot.said] == [False, False]
+    assert "the station ends" in json.loads(robot.said[1])["error"]
+    assert (robot.answers, robot.acknowledged) == ([b"part-1", b"part-2"], [1, 2])
+    assert len(robot.asked) == 1, "nobody would judge the second"
+
+
+def test_who_asks_a_station_that_ends_is_left_to_its_next_start_where_the_broker_keeps_the_question() -> None:
+    robot = Robot()
+    robot.ask(1, b"part-1")
+    robot.requests.end()
+    robot.ask(2, b"part-2")
+    assert (robot.answers, robot.acknowledged) == ([], []), "what is acknowledged is never sent again"
+
+
+def test_a_question_that_no_broker_keeps_is_refused_over_mqtt_5_too() -> None:
+    robot = Robot()
+    robot.requests.end()
+    robot.ask(1, b"part-1", qos=0)
+    assert robot.answers == [b"part-1"]
+
+
+def test_a_verdict_that_is_there_is_the_answer_also_while_the_station_ends() -> None:
+    robot = Robot(session=False)
+    robot.ask(1, b"part-1")
+    robot.judge()
+    robot.requests.end()
+    robot.ask(2, b"part-1", again=True)
+    assert robot.said == [VERDICT, VERDICT]
+
+
+def test_one_who_cannot_be_told_that_the_station_ends_keeps_it_from_nobody_else() -> None:
+    robot = Robot(session=False)
+    robot.ask(1, b"part-1")
+    robot.ask(2, b"part-2")
+    robot.cannot_be_told.add(b"part-1")
+    robot.requests.end()
+    assert robot.answers == [b"part-2"]
