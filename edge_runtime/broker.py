@@ -57,9 +57,10 @@ SESSION_S = 60
 short enough that none is obeyed which everybody has forgotten. MQTT 3.1.1 has no such bound, so there it keeps none."""
 UNANSWERED = 20
 """Commands that the broker may have sent us and we not acknowledged."""
-ANSWERS = 1000
-"""Answers that may wait. Not all brokers keep to UNANSWERED: Mosquitto 2.0.11 with `max_inflight_messages 0` sends all
-that it has queued, which by default is so much; and an answer that gives way to another leaves somebody unanswered."""
+ANSWERS = 1100
+"""Answers that may wait: as many as the commands that Mosquitto queues by default (1000), with those in flight. Not all
+brokers keep to UNANSWERED: 2.0.11 sends all that it has queued when a station is back, or with `max_inflight_messages
+0` at any time; and an answer that gives way to another leaves somebody unanswered."""
 IN_FLIGHT = 20
 """The same of what we send, unless the broker takes fewer."""
 GIVEN_UP = -1

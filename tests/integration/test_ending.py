@@ -98,3 +98,14 @@ def test_over_mqtt_5_the_next_start_answers(station: Line, subscriber: Subscribe
     wait_until(lambda: {name for name, _ in answered(subscriber)} == asked, "all are answered")
     given = [Verdict.model_validate(answer) for _, answer in answered(subscriber)]
     assert len({verdict.id for verdict in given}) == len(asked), "one was judged twice"
+
+
+def test_nobody_who_asked_meanwhile_is_passed_over_however_many_they_are(station: Line, subscriber: Subscriber) -> None:
+    """A broker that sends all that waited at once, whatever our receive maximum, as Mosquitto 2.0.11 does."""
+    begin_to_end(behind(station), subscriber)
+    asked = ask_until_it_has_ended(station, subscriber, most=300)
+    while len(asked) < 300:
+        asked.add(name := uuid.uuid4().hex.encode())
+        subscriber.ask(f"{TOPIC}cmd/inspect", b"", name)
+    station.start()
+    wait_until(lambda: {name for name, _ in answered(subscriber)} == asked, "all are answered, some with a refusal")
