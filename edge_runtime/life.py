@@ -23,6 +23,7 @@ from edge_runtime.messages import OutboxDamaged, VerdictsShed
 from edge_runtime.metrics import Meters, NoMeters
 from edge_runtime.outbox import Outbox
 from edge_runtime.pulse import Pulse
+from edge_runtime.rebuild import GoesOn
 from edge_runtime.recipe import Recipe
 from edge_runtime.requests import Requests
 from edge_runtime.reread import Reread
@@ -54,7 +55,7 @@ def inspect(
     stay in the outbox for the next run.
     """
     with ExitStack() as stack:
-        life = Life(station, stop, share, stack)
+        life = Life(station, stop, share, partial(service.goes_on, station.address), stack)
         stack.enter_context(life.capture)
         life.meters = stack.enter_context(_metered(life))
         life.broker.measure(life.meters.delivered)
@@ -88,16 +89,27 @@ class Life:
     """The parts of one station, and what each tells the others."""
 
     def __init__(
-        self, station: Station, stop: threading.Event, share: Callable[[Bundle], Bundle], stack: ExitStack
+        self,
+        station: Station,
+        stop: threading.Event,
+        share: Callable[[Bundle], Bundle],
+        goes_on: GoesOn,
+        stack: ExitStack,
     ) -> None:
-        """Make them; what must be closed is left to `stack`. Raises as `inspect` does."""
+        """Make them; what must be closed is left to `stack`. `goes_on`: as the outbox's. Raises as `inspect` does."""
         self.station = station
         store = Store(station.data, station.trusted_keys)
         bundle, choice = first_bundle(station, store)
         limits = station.evidence
         pictures = PictureStore(station.data / "evidence", max_bytes=limits.max_bytes, max_age_days=limits.max_age_days)
         self.outbox = stack.enter_context(
-            Outbox(station.data, on_shed=self._shed, on_damage=self._damaged, give_up=pictures.give_up)
+            Outbox(
+                station.data,
+                on_shed=self._shed,
+                on_damage=self._damaged,
+                give_up=pictures.give_up,
+                goes_on=goes_on,
+            )
         )
         self.committer = Committer(self.outbox)
         self.meters: Meters = NoMeters()

@@ -7,6 +7,7 @@ beside them keeps a second daemon out. What goes first where there is no room: d
 """
 
 import logging
+import math
 import sqlite3
 import threading
 import time
@@ -24,7 +25,7 @@ from edge_runtime.errors import OutboxError
 from edge_runtime.ledger import Ledger
 from edge_runtime.lock import lock_folder
 from edge_runtime.outbox_file import LOG_BYTES, REQUESTS, OutboxFile, Row, State, Waiting, is_damage, is_full
-from edge_runtime.rebuild import answers, rebuilt
+from edge_runtime.rebuild import AT_ONCE, GoesOn, answers, rebuilt
 from edge_runtime.reserve import Reserve, free_bytes
 from edge_runtime.second_copy import SecondCopy
 from edge_runtime.shedding import choose, mark_of
@@ -90,6 +91,8 @@ class Outbox:
     JSON bytes of the verdict before, so that an altered, removed or inserted one shows.
 
     `on_shed` and `on_damage` are called without the lock, in the thread that found no room or the damage.
+
+    `went_on`: when (`clock`) a part of making it anew was done last, which others wait for.
     """
 
     def __init__(
@@ -100,6 +103,7 @@ class Outbox:
         on_shed: OnShed = lambda _count, _first, _last: None,
         on_damage: OnDamage = lambda _why, _moved_to: None,
         give_up: Callable[[int], int] = lambda _count: 0,
+        goes_on: GoesOn = lambda _what: None,
         clock: Callable[[], float] = time.monotonic,
         now: Callable[[], float] = time.time,
     ) -> None:
@@ -107,12 +111,14 @@ class Outbox:
 
         A damaged file is moved aside, and made anew from the ledger. `on_shed` and `on_damage`: told
         without the lock, and not before the first call. `give_up`: deletes so many bytes of what is worth less than any
-        verdict from the same disk, and returns how many those were; called with the lock. `clock` counts seconds, `now`
-        is Unix time.
+        verdict from the same disk, and returns how many those were; called with the lock. `goes_on`: told as the file
+        is made anew, which may take a minute in which all others wait; called with the lock. `clock` counts seconds,
+        `now` is Unix time.
         """
         self.path = folder / "outbox.db"
         self._bounds, self._give_up, self._clock = bounds, give_up, clock
-        self._on_shed, self._on_damage = on_shed, on_damage
+        self._on_shed, self._on_damage, self._goes_on = on_shed, on_damage, goes_on
+        self.went_on = -math.inf
         self._mutex = threading.Lock()
         self._alarms: deque[Callable[[], None]] = deque()
         self._unfinished = False  # a file that is being made anew and is not whole yet
@@ -254,16 +260,25 @@ class Outbox:
         if self._copy.reached < self._state.done:
             lost = f"{self._copy.reached + 1} to {self._state.done}"
             log.error("%s: lacks verdicts %s, which were delivered", self._copy.ledger.folder, lost)
+        self._file.delete_above(self._state.seq)
         if not self._reserve.given_up:
             self._copy.catch_up(self._state.seq, self._state.done)
 
     def _rebuild(self, known: State | None) -> None:
-        """Fill an empty outbox from the ledger. `known`: where it stood, as far as is known."""
-        new, rows, lost = rebuilt(self._copy.ledger, known, self._bounds.outbox_bytes)
+        """Fill an empty outbox from the ledger. `known`: where it stood, as far as is known.
+
+        In parts, so that each is done soon; the state comes with the last. Where a kill comes before it, the file ends
+        before its ledger does, and the next start begins anew.
+        """
+        new, rows, lost = rebuilt(self._copy.ledger, known, self._bounds.outbox_bytes, self._go_on)
         self._file.grow_freely()  # what fitted once must not be refused for a few pages more
         with self._file.transaction():
-            self._file.delete_up_to(self._state.seq)
-            self._file.insert(rows)
+            self._file.clear()
+        for begin in range(0, len(rows), AT_ONCE):
+            with self._file.transaction():
+                self._file.insert(rows[begin : begin + AT_ONCE])
+            self._go_on(f"the outbox is made anew: {begin} of {len(rows)} verdicts are written")
+        with self._file.transaction():
             for key, seq, json in answers(self._copy.ledger, after=new.seq - REQUESTS):
                 self._file.remember(key, seq, json)
             self._file.set_state(new)
@@ -274,6 +289,10 @@ class Outbox:
         log.error("%s: made anew from the ledger up to seq %d; %d verdicts wait", self.path, new.seq, len(rows))
         for first, last in lost:
             self._alarms.append(partial(self._on_shed, last - first + 1, first, last))
+
+    def _go_on(self, what: str) -> None:
+        self.went_on = self._clock()
+        self._goes_on(what)
 
     def _note(self) -> None:
         self._noted_at = self._clock()

@@ -161,6 +161,15 @@ class OutboxFile:
         """Within a transaction; how many there were."""
         return self.db.execute("DELETE FROM verdicts WHERE seq <= ?", (seq,)).rowcount
 
+    def clear(self) -> None:
+        """Within a transaction: no row stays."""
+        self.db.execute("DELETE FROM verdicts")
+
+    def delete_above(self, seq: int) -> None:
+        """Delete rows with a number that was never given: those of a file that was not made anew to its end."""
+        with self.transaction():
+            self.db.execute("DELETE FROM verdicts WHERE seq > ?", (seq,))
+
     def delete(self, rows: Sequence[Waiting]) -> None:
         """Within a transaction."""
         self.db.executemany("DELETE FROM verdicts WHERE seq = ?", [(row.seq,) for row in rows])

@@ -5,7 +5,7 @@ import logging
 import math
 from bisect import bisect_right
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from pydantic import ValidationError
@@ -18,9 +18,15 @@ from edge_runtime.verdict import Call, Shed, Verdict
 log = logging.getLogger(__name__)
 
 Ranges = list[tuple[int, int]]
+GoesOn = Callable[[str], None]
+"""Told what is being done, in words, each time that a part of it is done."""
+AT_ONCE = 5000
+"""Verdicts that are such a part: a tenth of a second here, a few seconds of a slow board with a slow card."""
 
 
-def rebuilt(ledger: Ledger, known: State | None, max_bytes: int) -> tuple[State, list[Row], Ranges]:
+def rebuilt(
+    ledger: Ledger, known: State | None, max_bytes: int, goes_on: GoesOn = lambda _what: None
+) -> tuple[State, list[Row], Ranges]:
     """What the outbox must hold: its state, the rows that wait, and the ranges of numbers that are lost.
 
     `known`: where it stood, at least. What was not known to be acknowledged waits again. What is in neither copy is
@@ -28,7 +34,7 @@ def rebuilt(ledger: Ledger, known: State | None, max_bytes: int) -> tuple[State,
     """
     old = known or State()
     # Where it is unknown what was delivered: more than the outbox has room for cannot wait.
-    rows, carried = _read(ledger, old, math.inf if known else max_bytes)
+    rows, carried = _read(ledger, old, math.inf if known else max_bytes, goes_on)
     head = ledger.last if ledger.last and ledger.last.seq > old.seq else old.head
     done = old.done if known else rows[0].seq - 1 if rows else head.seq
     marks = sorted([*old.marks, *carried], key=lambda mark: mark.first)
@@ -54,12 +60,14 @@ def answers(ledger: Ledger, *, after: int) -> Iterator[tuple[str, int, bytes]]:
             yield key, verdict.seq, line.json
 
 
-def _read(ledger: Ledger, old: State, max_bytes: float) -> tuple[list[Row], list[Shed]]:
+def _read(ledger: Ledger, old: State, max_bytes: float, goes_on: GoesOn) -> tuple[list[Row], list[Shed]]:
     """The newest rows after what was done, as many as `max_bytes` hold, and the marks that they carry."""
     rows: deque[Row] = deque()
     marks: list[Shed] = []
     size = 0
-    for line in ledger.lines(after=old.done):
+    for number, line in enumerate(ledger.lines(after=old.done), 1):
+        if number % AT_ONCE == 0:
+            goes_on(f"the outbox is made anew: {number} verdicts of the ledger are read")
         verdict = _verdict(line)
         if verdict is None or verdict.seq <= old.done or (rows and verdict.seq <= rows[-1].seq):
             continue

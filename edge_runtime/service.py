@@ -19,6 +19,8 @@ STATUS_S = 5.0
 """How old the counts may be that `systemctl status` and the retained status show."""
 FED_WITHIN = 4
 """The watchdog is fed in a quarter of the time it allows: twice may go wrong."""
+PART_S = 30
+"""How long a part of something long may take before a service manager gives a start or a stop up: see `goes_on`."""
 
 
 @dataclass(frozen=True)
@@ -96,6 +98,21 @@ class Service:
         if ready:
             self._manager.tell("READY=1", f"STATUS={self._line()}")
 
+    def goes_on(self, name: str, what: str) -> None:
+        """A station has just done a part of something long, `what` in words, which everybody else may wait for.
+
+        To be said at least every few seconds meanwhile, in the thread that does it: the service's own may be among
+        those that wait. So a watchdog is fed, and the time for a start or a stop extended, by what is done and by
+        nothing else.
+        """
+        with self._mutex:
+            wards = list(self._wards.values())
+        if self._ready and not self._stop.is_set():
+            self._feed(_hung(wards))
+            self._manager.tell(f"STATUS={name}: {what}")
+        else:
+            self._manager.tell(f"EXTEND_TIMEOUT_USEC={PART_S * 1_000_000}", f"STATUS={name}: {what}")
+
     def _work(self) -> None:
         said = ""
         while not self._over.wait(BEAT_S):
@@ -144,8 +161,7 @@ class Service:
 
     def _trouble(self, wards: list[Ward]) -> str | None:
         """What hangs, said once."""
-        hung = [f"{ward.name}: {why}" for ward in wards if (why := ward.hung()) is not None]
-        trouble = "; ".join(hung) or None
+        trouble = _hung(wards)
         if (trouble is None) != (self._complaint is None):
             if trouble is None:
                 log.warning("it goes on again")
@@ -171,3 +187,8 @@ class Service:
         if len(wards) == self._stations == 1:
             return wards[0].line()
         return "; ".join(f"{ward.name}: {ward.line()}" for ward in wards) or "no station inspects"
+
+
+def _hung(wards: list[Ward]) -> str | None:
+    """What of all of these does not go on, in words; None where all do."""
+    return "; ".join(f"{ward.name}: {why}" for ward in wards if (why := ward.hung()) is not None) or None

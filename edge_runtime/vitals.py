@@ -72,7 +72,8 @@ class Vitals:
 
     def hung(self) -> str | None:
         """What does not go on, in words; None where all does."""
-        return self.pulse.hung(self.triggers.seen) or self.broker.hung()
+        # Who judges waits for an outbox that is made anew; while that goes on, it is no hang.
+        return self.pulse.hung(max(self.triggers.seen, self.outbox.went_on)) or self.broker.hung()
 
     def line(self) -> str:
         """The same for a person, in a few words."""

@@ -12,6 +12,9 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from edge_runtime.outbox import Entry, Outbox
+from edge_runtime.verdict import Call
+from tests.evidence import verdict
 from tests.integration.parts import Line, Mosquitto, Subscriber, free_port, wait_until
 from tests.unit.conftest import write_readable_bundle
 
@@ -87,6 +90,48 @@ def test_a_station_that_cannot_start_is_never_ready(station: Line, manager: Mana
     station.expected = "A13"
     assert station.start().wait(60) == MEND_FIRST
     assert manager.heard() == []
+
+
+def with_a_backlog(station: Line) -> Path:
+    """20,000 verdicts wait; the station's data folder."""
+    state = station.folder / "state"
+    state.mkdir()
+    with Outbox(state) as outbox:
+        for _ in range(20):
+            outbox.append_all([Entry(verdict(Call.OK)) for _ in range(1000)])
+    return state
+
+
+def test_a_start_that_makes_a_large_outbox_anew_is_given_time_while_that_goes_on(
+    station: Line, broker: Mosquitto, manager: Manager
+) -> None:
+    state = with_a_backlog(station)
+    broker.stop()
+    for file in state.glob("outbox.db*"):
+        file.unlink()
+    station.start()
+    wait_until(lambda: "READY=1" in manager.heard(), "it is ready")
+    before = manager.heard()[: manager.heard().index("READY=1")]
+    assert before.count("EXTEND_TIMEOUT_USEC=30000000") >= 4, "20,000 verdicts, told of each 5000"
+    assert "WATCHDOG=1" not in before
+
+
+def test_an_outbox_that_is_made_anew_while_the_station_inspects_tells_that_it_goes_on(
+    station: Line, broker: Mosquitto, manager: Manager
+) -> None:
+    state = with_a_backlog(station)
+    broker.stop()
+    station.start()
+    wait_until(lambda: "WATCHDOG=1" in manager.heard(), "it inspects")
+    station.freeze()
+    with (state / "outbox.db").open("r+b") as file:
+        file.write(os.urandom(10_000_000))
+    station.thaw()
+    broker.start()  # so that the oldest are read, which are in no memory any more
+    wait_until(lambda: "made anew from the ledger up to seq" in station.log(), "it is made anew")
+    told = "STATUS=kenpin/plant-a/L3/cam-2: the outbox is made anew: "
+    wait_until(lambda: any(fact.startswith(told) for fact in manager.heard()), "systemctl status says so")
+    assert station.process.poll() is None
 
 
 def test_a_broker_that_is_away_is_no_hang(station: Line, broker: Mosquitto, manager: Manager) -> None:

@@ -1,11 +1,15 @@
 """What the service manager hears, on a real socket: ready, alive, and only alive while it is true."""
 
+import math
 import socket
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -17,6 +21,7 @@ from edge_runtime.pulse import GRABBING_S, JUDGING_S, Pulse
 from edge_runtime.service import Service, Ward
 from edge_runtime.triggers import Triggers
 from edge_runtime.triggers.config import CameraTrigger
+from edge_runtime.vitals import Vitals
 
 DEADLINE_S = 10.0
 
@@ -32,6 +37,17 @@ class Systemd:
 
     def close(self) -> None:
         self.socket.close()
+
+    def drain(self) -> list[str]:
+        """What has come meanwhile."""
+        heard: list[str] = []
+        self.socket.setblocking(False)
+        try:
+            while True:
+                heard += self.socket.recv(4096).decode().split("\n")
+        except BlockingIOError:
+            self.socket.settimeout(DEADLINE_S)
+            return heard
 
     def hears(self, fact: str) -> list[str]:
         """Wait for a datagram with `fact`; its lines."""
@@ -204,6 +220,78 @@ def test_one_station_that_hangs_starves_the_watchdog_of_all(systemd: Systemd, ma
         assert "WATCHDOG=1" not in systemd.heard
 
 
+class Stuck(Station):
+    """One whose status cannot be published: the outbox that it tells of is being made anew."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.waits, self.go_on = threading.Event(), threading.Event()
+
+    @property
+    def ward(self) -> Ward:
+        def changed() -> None:
+            self.waits.set()
+            self.go_on.wait(DEADLINE_S)
+
+        return replace(super().ward, changed=changed)
+
+
+def test_what_goes_on_part_by_part_feeds_the_watchdog_though_the_service_itself_waits_for_it(
+    systemd: Systemd, process: Process
+) -> None:
+    station = Stuck()
+    with process.looks_after(station):
+        systemd.hears("WATCHDOG=1")
+        station.state = "inspecting"
+        assert station.waits.wait(DEADLINE_S)
+        systemd.drain()
+        time.sleep(0.1)  # half of what the watchdog allows
+        process.service.goes_on("cam-2", "5000 verdicts are read")
+        assert systemd.drain() == ["WATCHDOG=1", "STATUS=cam-2: 5000 verdicts are read"]
+        station.go_on.set()
+
+
+def test_what_goes_on_feeds_no_watchdog_while_another_station_hangs(systemd: Systemd, manager: ServiceManager) -> None:
+    process, other, station = Process(manager, stations=2), Station("cam-1"), Stuck()
+    with process.service, process.service.looking_after(other.ward), process.service.looking_after(station.ward):
+        systemd.hears("WATCHDOG=1")
+        station.state = "inspecting"
+        assert station.waits.wait(DEADLINE_S)
+        systemd.drain()
+        other.trouble = "the camera's driver has been in one call for 61 s"
+        time.sleep(0.1)
+        process.service.goes_on("cam-2", "5000 verdicts are read")
+        assert systemd.drain() == ["STATUS=cam-2: 5000 verdicts are read"]
+        station.go_on.set()
+
+
+def test_nothing_that_goes_on_is_nothing_that_feeds(systemd: Systemd, process: Process) -> None:
+    station = Stuck()
+    with process.looks_after(station):
+        systemd.hears("WATCHDOG=1")
+        station.state = "inspecting"
+        assert station.waits.wait(DEADLINE_S)
+        systemd.drain()
+        systemd.socket.settimeout(1.0)
+        with pytest.raises(TimeoutError):
+            systemd.hears("WATCHDOG=1")
+        station.go_on.set()
+
+
+def test_what_goes_on_before_it_is_ready_and_after_it_is_stopped_gives_it_more_time(
+    systemd: Systemd, process: Process
+) -> None:
+    process.service.goes_on("cam-2", "5000 verdicts are read")
+    assert systemd.drain() == ["EXTEND_TIMEOUT_USEC=30000000", "STATUS=cam-2: 5000 verdicts are read"]
+    with process.looks_after(Station()):
+        systemd.hears("READY=1")
+        process.stop.set()
+        systemd.hears("STOPPING=1")
+        systemd.drain()
+        process.service.goes_on("cam-2", "5000 verdicts are read")
+        assert systemd.drain()[0] == "EXTEND_TIMEOUT_USEC=30000000"
+
+
 def test_a_process_that_never_was_ready_does_not_say_that_it_stops(systemd: Systemd, process: Process) -> None:
     with process.service:
         pass
@@ -327,3 +415,21 @@ def test_a_replay_that_is_over_does_not_hang() -> None:
     clock.now += GRABBING_S + 1
     triggers.seen = clock.now
     assert pulse.hung(triggers.seen) is None
+
+
+def test_who_waits_for_an_outbox_that_is_made_anew_hangs_only_where_that_does_not_go_on() -> None:
+    clock, camera = Time(), Silent()
+    capture, triggers, pulse = watched(camera, clock)
+    outbox: Any = SimpleNamespace(went_on=-math.inf)
+    broker: Any = SimpleNamespace(hung=lambda: None)
+    nothing: Any = None
+    vitals = Vitals(capture, triggers, pulse, nothing, nothing, nothing, outbox, broker, nothing, 0)
+    with capture:
+        clock.now += 10 * JUDGING_S
+        outbox.went_on = clock.now - 1
+        deadline = time.monotonic() + DEADLINE_S
+        while capture.seen < clock.now and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert vitals.hung() is None
+        outbox.went_on = clock.now - JUDGING_S - 1
+        assert vitals.hung() is not None

@@ -3,6 +3,7 @@
 import hashlib
 import logging
 import os
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -13,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from edge_runtime import outbox as outbox_module
+from edge_runtime import rebuild
 from edge_runtime.chain import GENESIS
 from edge_runtime.errors import OutboxError
 from edge_runtime.outbox import Balance, Bounds, Entry, Outbox
@@ -424,3 +427,78 @@ def test_damage_is_told_whether_it_is_found_at_the_start_or_later(tmp_path: Path
         assert [row.seq for row in outbox.waiting()] == [1, 2]
     assert "verdict 1 is not what was kept" in told[1][0]
     assert {moved_to for _, moved_to in told} == {path.name for path in tmp_path.glob("outbox.damaged-*.db")}
+
+
+# Made anew, part by part
+
+
+@pytest.fixture
+def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (outbox_module, rebuild):
+        monkeypatch.setattr(module, "AT_ONCE", 50)
+
+
+class Killed(BaseException):
+    """What a kill in the middle of it is to the files."""
+
+
+def lose(folder: Path) -> None:
+    for file in folder.glob("outbox.db*"):
+        file.unlink()
+
+
+@pytest.mark.usefixtures("small_parts")
+def test_a_long_making_anew_is_told_part_by_part_at_the_start_and_while_running(tmp_path: Path) -> None:
+    said: list[str] = []
+    with Outbox(tmp_path) as outbox:
+        for _ in range(200):
+            outbox.append(VERDICT)
+    lose(tmp_path)
+    with Outbox(tmp_path, goes_on=said.append) as outbox:
+        assert said[0] == "the outbox is made anew: 50 verdicts of the ledger are read"
+        assert said[-1] == "the outbox is made anew: 150 of 200 verdicts are written"
+        assert len(said) == 8
+        before, said[:] = outbox.went_on, []
+        break_while_open(outbox)
+        assert outbox.count() == 200
+        assert len(said) == 8
+        assert outbox.went_on > before
+
+
+@pytest.mark.usefixtures("small_parts")
+@pytest.mark.parametrize("part", range(8))
+def test_a_kill_while_it_is_made_anew_loses_nothing(tmp_path: Path, part: int) -> None:
+    parts = iter(range(8))
+
+    def kill(_what: str) -> None:
+        if next(parts) == part:
+            raise Killed
+
+    with Outbox(tmp_path) as outbox:
+        placed = [outbox.append(VERDICT) for _ in range(200)]
+        outbox.done(10)
+    lose(tmp_path)
+    with pytest.raises(Killed):
+        Outbox(tmp_path, goes_on=kill)
+    with Outbox(tmp_path) as outbox:
+        assert [row.json for row in outbox.waiting(limit=1000)] == [verdict.to_json() for verdict in placed[10:]]
+        assert outbox.balance() == Balance(verdicts=200, acknowledged=10, shed=0, waiting=190)
+        assert outbox.append(VERDICT).seq == 201
+
+
+@pytest.mark.usefixtures("small_parts")
+def test_a_file_that_was_not_made_anew_to_its_end_takes_verdicts_also_where_its_ledger_is_gone(tmp_path: Path) -> None:
+    def kill(what: str) -> None:
+        if "written" in what:
+            raise Killed
+
+    with Outbox(tmp_path) as outbox:
+        for _ in range(200):
+            outbox.append(VERDICT)
+    lose(tmp_path)
+    with pytest.raises(Killed):
+        Outbox(tmp_path, goes_on=kill)
+    shutil.rmtree(tmp_path / "ledger")
+    with Outbox(tmp_path) as outbox:
+        assert [outbox.append(VERDICT).seq for _ in range(60)] == list(range(1, 61))
+        assert outbox.balance().balanced
