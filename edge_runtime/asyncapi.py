@@ -55,6 +55,7 @@ STATUS = Status(
     **dict(Condition(state=messages.State.INSPECTING, bundle=BUNDLE, engine=ENGINE, recipe=RECIPE)), at=AT, **WHERE
 )
 OFFLINE = Status(state=messages.State.OFFLINE, **WHERE)
+TO_MEND = Status(state=messages.State.OFFLINE, why="part.onnx: is no bundle", **WHERE)
 HEAD = EventHead(id=ID, at=AT, **WHERE)
 HAPPENINGS: tuple[Happening, ...] = (
     messages.BundleSwitched(bundle=BUNDLE, was=BundleRef(name="harness", version="6", sha256="6f" * 32)),
@@ -226,7 +227,7 @@ def _messages() -> Schema:
     correlated = {"headers": asks, "correlationId": {"location": "$message.header#/correlationData"}}
     found = {
         "verdict": _message("Verdict", VERDICT) | {"headers": answers},
-        "status": _message("Status", STATUS, OFFLINE),
+        "status": _message("Status", STATUS, OFFLINE, TO_MEND),
         "inspect": _message("InspectWish", {}, INSPECT) | correlated,
         "setLabel": _message("SetLabel", SET_LABEL, UNKNOWN) | correlated,
         "recipe": _message("RecipeWish", RECIPE),

@@ -7,8 +7,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType
 
+from edge_runtime.absent import tell_absent
 from edge_runtime.bundle import Bundle
-from edge_runtime.errors import BrokerError, KenpinError, StationError
+from edge_runtime.crew import Crew
+from edge_runtime.errors import MEND_FIRST, BrokerError, KenpinError, StationError
 from edge_runtime.life import inspect
 from edge_runtime.logs import of_several, of_station
 from edge_runtime.notify import ServiceManager
@@ -31,67 +33,115 @@ def run(paths: Sequence[Path], manager: ServiceManager) -> None:
     said, and tried again until it is mended. A single one raises what `inspect` raises, and a service manager starts it
     again.
 
-    Raises StationError where a file has mistakes or two say that they are the same station.
+    Raises StationError where no file is without mistakes, two say that they are the same station, or all that have not
+    ended must be mended by a person.
     """
-    stations = [Station.read(path) for path in paths]
-    _check_different(paths, stations)
+    stations, mistakes = _read_all(paths)
+    if not any(stations):
+        raise StationError(mistakes)
     stop, hup = _stop_on_signals(), _on_hup()
+    crew = Crew(stop, len(paths))
+    for path, station in zip(paths, stations, strict=True):
+        if station is not None:
+            crew.join(path, station)
     with Service(manager, len(stations), stop, hup) as service:
-        if len(stations) == 1:
+        if len(stations) == 1 and stations[0] is not None:
             of_station(stations[0].place)
             inspect(paths[0], stations[0], stop, lambda bundle: bundle, service)
             return
         of_several()
-        pool = Pool()
-        undelivered: list[BrokerError] = []
+        share = Pool().share
         threads = [
             threading.Thread(
-                target=_keep_inspecting,
-                args=(path, station, stop, pool.share, service, undelivered),
-                name=station.station,
+                target=_Member(number, path, station, crew, service).keep_inspecting,
+                args=(stop, share),
+                name=station.station if station is not None else path.name,
             )
-            for path, station in zip(paths, stations, strict=True)
+            for number, (path, station) in enumerate(zip(paths, stations, strict=True))
         ]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
-    if undelivered:
-        raise undelivered[0]
+    crew.check()
 
 
-def _keep_inspecting(
-    path: Path,
-    station: Station,
-    stop: threading.Event,
-    share: Callable[[Bundle], Bundle],
-    service: Service,
-    undelivered: list[BrokerError],
-) -> None:
-    of_station(station.place)
-    said, failed = "", False
-    while True:
+def _read_all(paths: Sequence[Path]) -> tuple[list[Station | None], list[str]]:
+    """The stations of these files, None in the place of one that has mistakes, and all of these."""
+    stations: list[Station | None] = []
+    mistakes: list[str] = []
+    for path in paths:
         try:
-            if failed:  # what the file says may have been mended, or counted anew by SIGHUP, since
-                station = _read_again(path, station)
-            failed = True
-            inspect(path, station, stop, share, service)
-        except BrokerError as error:  # at the end of a replay, which is not played again for that
-            log.error("%s", error)  # noqa: TRY400  # a person's line, no traceback
-            undelivered.append(error)
+            stations.append(Station.read(path))
+        except StationError as error:
+            stations.append(None)
+            mistakes += error.mistakes
+    return stations, mistakes
+
+
+class _Member:
+    """One of several stations: inspects, and is tried again when it fails.
+
+    `station`: as its file was at the start; None where it could not be read then.
+    """
+
+    def __init__(self, number: int, path: Path, station: Station | None, crew: Crew, service: Service) -> None:
+        self._number, self._path, self._station, self._crew, self._service = number, path, station, crew, service
+        self._tried = False
+        self._said, self._told = "", False
+
+    def keep_inspecting(self, stop: threading.Event, share: Callable[[Bundle], Bundle]) -> None:
+        """Until it has ended, or `stop` is set."""
+        of_station(self._station.place if self._station is not None else str(self._path))
+        while True:
+            self._crew.tries(self._number)
+            try:
+                inspect(self._path, self._as_its_file_has_it(), stop, share, self._service)
+            except BrokerError as error:  # at the end of a replay, which is not played again for that
+                log.error("%s", error)  # noqa: TRY400  # a person's line, no traceback
+                self._crew.ends(self._number, error)
+                return
+            except KenpinError as error:
+                self._say("; ".join(str(error).splitlines()), mend=error.service_status == MEND_FIRST)
+            except Exception as error:  # the others go on
+                log.exception("failed; trying again in %.0f s", AGAIN_S)
+                self._service.fails(self._name, f"fault: {error}")
+            else:
+                self._crew.ends(self._number)
+                return
+            if stop.wait(AGAIN_S):
+                return
+
+    @property
+    def _name(self) -> str:
+        return self._station.address if self._station is not None else str(self._path)
+
+    def _as_its_file_has_it(self) -> Station:
+        """The station; when it is tried again, as the file has it now: it may be mended, or counted anew by SIGHUP."""
+        if self._station is None:
+            station = Station.read(self._path)
+            self._crew.join(self._path, station)
+            self._service.forget(self._name)
+            of_station(station.place)
+            self._station = station
+        elif self._tried:
+            self._station = _read_again(self._path, self._station)
+        self._tried = True
+        return self._station
+
+    def _say(self, why: str, *, mend: bool) -> None:
+        """Say why it does not inspect: to the log, the service manager and, where a person must mend it, over MQTT."""
+        if why != self._said:
+            self._said = why
+            until = "until somebody has mended it, it is tried" if mend else "trying again"
+            log.error("%s; %s every %.0f s", why, until, AGAIN_S)
+        if self._service.fails(self._name, why):
+            self._told = False
+        if not mend:
             return
-        except KenpinError as error:
-            why = "; ".join(str(error).splitlines())
-            if why != said:
-                log.error("%s; trying again every %.0f s", why, AGAIN_S)  # noqa: TRY400
-            said = why
-        except Exception:  # the others go on
-            log.exception("failed; trying again in %.0f s", AGAIN_S)
-        else:
-            return
-        service.knows(station.address)
-        if stop.wait(AGAIN_S):
-            return
+        if self._station is not None and not self._told:
+            self._told = tell_absent(self._station, why)
+        self._crew.must_be_mended(self._number, f"{self._name}: {why}")
 
 
 def _read_again(path: Path, before: Station) -> Station:
@@ -100,22 +150,6 @@ def _read_again(path: Path, before: Station) -> Station:
     if (station.address, station.data.resolve()) != (before.address, before.data.resolve()):
         raise StationError([f"{path}: needs a restart: prefix, site, line, station and data are those of the start"])
     return station
-
-
-def _check_different(paths: Sequence[Path], stations: Sequence[Station]) -> None:
-    """Raise StationError where two stations would publish as one, or write to the same files."""
-    mistakes = []
-    names: dict[str, Path] = {}
-    folders: dict[Path, Path] = {}
-    for path, station in zip(paths, stations, strict=True):
-        first = names.setdefault(station.address, path)
-        if first is not path:
-            mistakes.append(f"{path}: has the site, line and station of {first}; give it a name of its own")
-        first = folders.setdefault(station.data.resolve(), path)
-        if first is not path:
-            mistakes.append(f"{path}: has the data folder of {first}; give it one of its own")
-    if mistakes:
-        raise StationError(mistakes)
 
 
 def _on_hup() -> threading.Event:

@@ -105,13 +105,17 @@ class Condition(_Message):
 
 
 class Status(Condition):
-    """Topic `status`, retained. `at`: when it was so; the last will has neither this nor what else changes."""
+    """Topic `status`, retained. `at`: when it was so; the last will has neither this nor what else changes.
+
+    `why`: with `offline`, what a person must mend before the station can inspect, if that is known.
+    """
 
     schema_: Literal["kenpin.status/1"] = Field(default="kenpin.status/1", alias="schema")
     site: str
     line: str
     station: str
     at: datetime | None = None
+    why: str | None = None
 
 
 # Events

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from textwrap import shorten
 from typing import Self
 
 from edge_runtime.cameras import Clock
@@ -19,6 +20,8 @@ STATUS_S = 5.0
 """How old the counts may be that `systemctl status` and the retained status show."""
 FED_WITHIN = 4
 """The watchdog is fed in a quarter of the time it allows: twice may go wrong."""
+WHY = 200
+"""Characters of why a station does not inspect: `systemctl status` has one line for all; the log has the rest."""
 PART_S = 30
 """How long a part of something long may take before a service manager gives a start or a stop up: see `goes_on`."""
 
@@ -59,6 +62,7 @@ class Service:
         self._mutex = threading.Lock()
         self._wards: dict[str, Ward] = {}
         self._known: set[str] = set()  # stations that have begun, or failed
+        self._failing: dict[str, str] = {}  # why, of those that do not inspect
         self._states: dict[str, object] = {}
         self._lines: dict[str, str] = {}
         self._complaint: str | None = None
@@ -82,21 +86,38 @@ class Service:
         with self._mutex:
             self._wards[ward.name] = ward
             self._states[ward.name] = ward.state()
-        self.knows(ward.name)
+            self._failing.pop(ward.name, None)
+        self._knows(ward.name)
         try:
             yield
         finally:
             with self._mutex:
                 del self._wards[ward.name]
 
-    def knows(self, name: str) -> None:
-        """The station of this name inspects, or has said why it does not."""
+    def fails(self, name: str, why: str) -> bool:
+        """The station of this name does not inspect, as `systemctl status` shows from now on; whether that is news."""
+        with self._mutex:
+            news = self._failing.get(name) != why
+            self._failing[name] = why
+        if not self._knows(name) and news and self._ready and not self._stop.is_set():
+            self._manager.tell(f"STATUS={self._line()}")
+        return news
+
+    def forget(self, name: str) -> None:
+        """What was known under this name has another from now on."""
+        with self._mutex:
+            self._known.discard(name)
+            self._failing.pop(name, None)
+
+    def _knows(self, name: str) -> bool:
+        """The station of this name inspects, or has said why it does not; whether that was the last to be known."""
         with self._mutex:
             self._known.add(name)
             ready = len(self._known) == self._stations and not self._ready
             self._ready |= ready
         if ready:
             self._manager.tell("READY=1", f"STATUS={self._line()}")
+        return ready
 
     def goes_on(self, name: str, what: str) -> None:
         """A station has just done a part of something long, `what` in words, which everybody else may wait for.
@@ -184,9 +205,10 @@ class Service:
     def _line(self) -> str:
         with self._mutex:
             wards = list(self._wards.values())
+            failing = [f"{name} DOES NOT INSPECT: {shorten(why, WHY)}" for name, why in self._failing.items()]
         if len(wards) == self._stations == 1:
             return wards[0].line()
-        return "; ".join(f"{ward.name}: {ward.line()}" for ward in wards) or "no station inspects"
+        return "; ".join(failing + [f"{ward.name}: {ward.line()}" for ward in wards]) or "no station inspects"
 
 
 def _hung(wards: list[Ward]) -> str | None:

@@ -204,8 +204,24 @@ def test_it_is_ready_when_each_station_inspects_or_has_said_why_not(systemd: Sys
         with pytest.raises(TimeoutError):
             systemd.hears("READY=1")
         systemd.socket.settimeout(DEADLINE_S)
-        process.service.knows("cam-2")
-        assert systemd.hears("READY=1") == ["READY=1", "STATUS=cam-1: idle, 3 triggers"]
+        process.service.fails("cam-2", "part.onnx: is no bundle")
+        said = "STATUS=cam-2 DOES NOT INSPECT: part.onnx: is no bundle; cam-1: idle, 3 triggers"
+        assert systemd.hears("READY=1") == ["READY=1", said]
+
+
+def test_a_station_that_fails_later_is_told_at_once_and_one_that_is_mended_no_longer(
+    systemd: Systemd, manager: ServiceManager
+) -> None:
+    process = Process(manager, stations=2)
+    other = Station("cam-2")
+    with process.service, process.service.looking_after(Station("cam-1").ward):
+        with process.service.looking_after(other.ward):
+            systemd.hears("READY=1")
+        process.service.fails("cam-2", "the disk is full")
+        systemd.hears("STATUS=cam-2 DOES NOT INSPECT: the disk is full; cam-1: idle, 3 triggers")
+        with process.service.looking_after(other.ward):
+            other.state = "inspecting"
+            systemd.hears("STATUS=cam-1: idle, 3 triggers; cam-2: inspecting, 3 triggers")
 
 
 def test_one_station_that_hangs_starves_the_watchdog_of_all(systemd: Systemd, manager: ServiceManager) -> None:
