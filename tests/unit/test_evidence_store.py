@@ -168,3 +168,16 @@ def test_names_begin_with_the_day_so_that_they_sort_by_time() -> None:
     at = datetime(2026, 11, 24, 3, 12, 55, tzinfo=UTC)
     made = verdict(Call.NG, captured_at=at)
     assert name_of(made) == f"2026/11/24/{made.id}-NG"
+
+
+def test_a_flood_of_ng_leaves_the_newest_of_them_and_no_more_ok_samples_than_their_share(tmp_path: Path) -> None:
+    """As `docs/evidence.md` has it: an hour of NG pushes out what was NG before, once the OK ones have made room."""
+    pictures = store(tmp_path, 20)
+    put(pictures, 8, Call.OK)
+    rare = put(pictures, 3, Call.NG)
+    flood = put(pictures, 15, Call.NG)
+    assert set(rare + flood) <= set(kept(tmp_path)), "an NG went though OK samples had more than their share"
+    flood += put(pictures, 40, Call.NG)
+    left = kept(tmp_path)
+    assert [name for name in left if name.endswith("NG")] == flood[-18:]
+    assert sum(name.endswith("OK") for name in left) == 2
