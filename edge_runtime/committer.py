@@ -130,6 +130,7 @@ class Committer:
         for kept, verdict in zip(batch, placed, strict=True):
             if kept.then:
                 self._tell(kept.then, verdict)
+        self._outbox.tidy()
 
     def _tell(self, then: Then, verdict: Verdict) -> None:
         try:

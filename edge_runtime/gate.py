@@ -9,6 +9,7 @@ again to the last bit, it was not exposed again. A compressed stream repeats wha
 same picture twice.
 """
 
+import math
 from enum import StrEnum
 from typing import Annotated
 
@@ -122,7 +123,8 @@ class Gate:
 
     def burnt_out(self, picture: Image) -> str | None:
         """The same of a region's picture, uint8 [H, W, C]: only whether it is burnt out; the rest, its part knows."""
-        return self._burnt_out(_histogram(_some_rows(picture)))
+        rows = _some_rows(picture)
+        return self._burnt_out(np.count_nonzero(rows >= SATURATED) / rows.size)
 
     def _torn(self, rows: Rows, fill: "tuple[int, tuple[int, ...]] | None", height: int) -> str | None:
         """Whether rows are missing: filled by who put the picture together, or still those of the picture before."""
@@ -169,20 +171,21 @@ class Gate:
         brightest = _level(share, 1 - BRIGHT_SHARE)
         if brightest < self._limits.dark:
             return f"dark: nothing is brighter than grey level {brightest}; check light, lens cap and exposure"
-        if trouble := self._burnt_out(share):
+        if trouble := self._burnt_out(1 - float(share[SATURATED - 1])):
             return trouble
         contrast = _level(share, 0.99) - _level(share, 0.01)
         if contrast < LEAST_RANGE or rows.shape[1] < 4 * REACH:
             return None
         smooth = cv2.blur(rows, (REACH + 1, 1))  # noise is no edge
         steps: Rows = np.asarray(cv2.absdiff(smooth[:, REACH:], smooth[:, :-REACH]), np.uint8)
-        steepest = _level(_histogram(steps), 1 - STEEP_SHARE)
-        if steepest < self._limits.blurred * contrast:
+        steep = np.count_nonzero(steps >= math.ceil(self._limits.blurred * contrast))
+        if steep <= STEEP_SHARE * steps.size:
+            steepest = _level(_histogram(steps), 1 - STEEP_SHARE)
             return f"blurred: no edge is steeper than {steepest / contrast:.1%} of the contrast; check focus and lens"
         return None
 
-    def _burnt_out(self, share: npt.NDArray[np.float64]) -> str | None:
-        saturated = 1 - float(share[SATURATED - 1])
+    def _burnt_out(self, saturated: float) -> str | None:
+        """`saturated`: share of the picture."""
         if saturated > self._limits.burnt_out:
             return f"burnt out: {saturated:.1%} of the picture is saturated; check light and exposure"
         return None
@@ -206,7 +209,7 @@ def _histogram(rows: Rows) -> npt.NDArray[np.float64]:
 
 def _level(share: npt.NDArray[np.float64], wanted: float) -> int:
     """The grey level that `wanted` of the pixels do not exceed."""
-    return int(np.searchsorted(share, wanted - 1e-9))
+    return int(share.searchsorted(wanted - 1e-9))
 
 
 def _longest_run(flags: npt.NDArray[np.bool_]) -> tuple[int, int]:

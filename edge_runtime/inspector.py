@@ -185,6 +185,7 @@ def _peak(difference: Floats, origin: Matrix, piece: Cut) -> tuple[int, int] | N
     row, column = divmod(int(np.argmax(difference)), width)
     if not math.isfinite(difference[row, column]):
         return None
-    view_x, view_y = np.clip(origin @ (column, row, 1), 0, (width - 1, height - 1))
+    view_x, view_y = (origin @ (column, row, 1)).tolist()
+    view_x, view_y = min(max(view_x, 0), width - 1), min(max(view_y, 0), height - 1)
     h, w = piece.picture.shape[:2]
     return piece.in_frame((view_x + 0.5) * w / width, (view_y + 0.5) * h / height)

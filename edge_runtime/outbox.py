@@ -188,6 +188,11 @@ class Outbox:
             waiting = self._healed(self._count)
             return Balance(self._state.seq, self._state.acknowledged, self._state.shed, waiting)
 
+    def tidy(self) -> None:
+        """Do what is due and no verdict should wait for: to be called after verdicts were kept."""
+        with self._mutex:
+            self._file.tidy()
+
     def head(self) -> Head:
         """The end of the chain: noted elsewhere, it proves later that nothing up to it was rewritten."""
         with self._mutex:
@@ -216,8 +221,9 @@ class Outbox:
         return self._file.rows(after, up_to, limit)
 
     def _append(self, entries: Sequence[Entry]) -> list[Verdict]:
-        self._shed_aged()
         service_s = int(self._clock() - self._opened)
+        if service_s != self._state.service_s:  # a second has gone by
+            self._shed_aged()
         head, marks = self._state.head, self._state.marks
         placed, rows = [], []
         with self._file.transaction():

@@ -116,6 +116,9 @@ def cut(pixels: Image, name: str, region: Region, motion: Motion = STILL) -> Cut
     height, width = pixels.shape[:2]
     if region.box is None and region.corners is None:
         return _upright(pixels, (0, 0, width, height))
+    if region.box is not None and motion is STILL:  # nearly always
+        _check_box(name, region.box, width, height)
+        return _upright(pixels, region.box)
     points = _moved(region, motion)
     if region.box is not None:
         moved = points - _moved(region, STILL)
@@ -123,17 +126,23 @@ def cut(pixels: Image, name: str, region: Region, motion: Motion = STILL) -> Cut
         if np.abs(moved - shift).max() < UNSEEN:
             x, y, w, h = region.box
             box = x + round(shift[0]), y + round(shift[1]), w, h
-            _check_within(name, np.array([box[:2], (box[0] + w, box[1] + h)]), f"box is {list(box)}", width, height)
+            _check_box(name, box, width, height)
             return _upright(pixels, box)
     shown = [[round(x, 1), round(y, 1)] for x, y in points.tolist()]
-    _check_within(name, points, f"corners are {shown}", width, height)
+    if (points < -SLACK).any() or (points > np.array([width, height]) + SLACK).any():
+        raise _outside(name, f"corners are {shown}", width, height)
     return _drawn_upright(pixels, points)
 
 
-def _check_within(name: str, points: npt.NDArray[Any], what: str, width: int, height: int) -> None:
-    if (points < -SLACK).any() or (points > np.array([width, height]) + SLACK).any():
-        why = f"the frame is {width} x {height} pixels, but the region's {what}; correct it, or aim the camera"
-        raise PictureError(f"region {name}", why)
+def _check_box(name: str, box: Box, width: int, height: int) -> None:
+    x, y, w, h = box
+    if not (0 <= x <= width - w and 0 <= y <= height - h):
+        raise _outside(name, f"box is {list(box)}", width, height)
+
+
+def _outside(name: str, what: str, width: int, height: int) -> PictureError:
+    why = f"the frame is {width} x {height} pixels, but the region's {what}; correct it, or aim the camera"
+    return PictureError(f"region {name}", why)
 
 
 def _upright(pixels: Image, box: Box) -> Cut:
