@@ -1,4 +1,4 @@
-"""Who commits verdicts: a thread, so that inspection does not wait for the disk; or who decided, where nothing waits.
+"""The thread that commits verdicts, so that inspection does not wait for the disk.
 
 What came while one commit was under way goes into the next one together: the disk's own pace makes the groups.
 """
@@ -49,9 +49,9 @@ class Committer:
         """Have a verdict committed soon, in order. Waits where too many do.
 
         `then` gets the verdict with its `seq` and `prev` once it is on the disk; it must not wait. `request`: as in
-        `Outbox.append`. `at_once`: the caller has nothing else to do and commits it itself, where none is before it: no
-        verdict is on the disk sooner than one that is not handed over. Raises OutboxError where this or an earlier
-        verdict could not be kept; then `then` is not called.
+        `Outbox.append`. `at_once`: the caller has nothing else to do and commits it itself, where none is before it,
+        and `then` is called in its thread; it is on the disk sooner than what is handed over. Raises OutboxError where
+        this or an earlier verdict could not be kept; then `then` is not called.
         """
         kept = _Kept(Entry(verdict, request), then)
         with self._turn:
@@ -62,11 +62,13 @@ class Committer:
                 self._turn.notify_all()
                 return
             self._busy = True
-        self._commit([kept])
-        with self._turn:
-            self._busy = False
-            self._turn.notify_all()
-            self._raise_failure()
+        try:
+            self._commit([kept])
+        finally:  # also where a second Ctrl-C ends us: the thread must not wait for our turn to be over
+            with self._turn:
+                self._busy = False
+                self._turn.notify_all()
+        self._raise_failure()
 
     def check(self) -> None:
         """Raise OutboxError where a verdict could not be kept: who waits for the next trigger may wait for long."""

@@ -14,7 +14,7 @@ def write_synced(path: Path, data: bytes) -> None:
 
 def write_whole(path: Path, data: bytes) -> None:
     """Put `data` in the place of what `path` has: write beside, sync, rename, sync the folder. Raises OSError."""
-    draft = path.with_suffix(".draft")
+    draft = unfinished(path)
     try:
         write_synced(draft, data)
         draft.replace(path)
@@ -22,6 +22,11 @@ def write_whole(path: Path, data: bytes) -> None:
         draft.unlink(missing_ok=True)
         raise
     sync_folder(path.parent)
+
+
+def unfinished(path: Path) -> Path:
+    """Where `write_whole` writes what shall be `path`; a kill may leave it there."""
+    return path.with_name(f".{path.name}.draft")
 
 
 def sync_folder(folder: Path) -> None:

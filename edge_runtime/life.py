@@ -155,7 +155,9 @@ class Life:
         picture = _Picture(shot.frame, inspection.looks) if named.evidence is not None else None
         key = shot.asker.key if shot.asker is not None else None
         then = partial(self._kept, key, picture, time.perf_counter())
-        self.committer.keep(named, then, request=named.request_key, at_once=not self.capture.waiting)
+        # Somebody waits for it, and no frame does: one that came while a disk has to catch its breath might be dropped.
+        at_once = shot.asker is not None and not self.capture.waiting
+        self.committer.keep(named, then, request=named.request_key, at_once=at_once)
         if shot.frame.pixels is not None:
             self.pulse.beat()
 

@@ -23,7 +23,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from edge_runtime.bundle import Bundle, BundleInfo, load_bundle, read_bundle
-from edge_runtime.disk import sync_folder, write_synced, write_whole
+from edge_runtime.disk import sync_folder, unfinished, write_synced, write_whole
 from edge_runtime.errors import BundleError, ChoiceError, StoreError
 
 log = logging.getLogger(__name__)
@@ -245,7 +245,7 @@ class Store:
         for leftover in (self._draft, self._gone):
             if leftover.exists():
                 shutil.rmtree(leftover)
-        self.choice_path.with_suffix(".draft").unlink(missing_ok=True)
+        unfinished(self.choice_path).unlink(missing_ok=True)
 
     @contextmanager
     def _changing(self) -> Iterator[None]:

@@ -1,6 +1,8 @@
 """The committer: whoever decides does not wait for the disk, and nothing taken is lost."""
 
 import threading
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,13 @@ from edge_runtime.errors import OutboxError
 from edge_runtime.outbox import Outbox
 from edge_runtime.verdict import Verdict
 from tests.unit.test_outbox import VERDICT
+
+
+def until(condition: Callable[[], bool]) -> None:
+    give_up = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < give_up
+        time.sleep(0.001)
 
 
 def test_what_is_kept_is_committed_in_order_and_told_once_it_is(tmp_path: Path) -> None:
@@ -36,12 +45,39 @@ def test_who_has_nothing_else_to_do_commits_by_itself_and_never_before_another(t
         committer.keep(VERDICT.model_copy(update={"id": "0"}), tell, at_once=True)
         assert told == [("0", threading.get_ident())]
         with outbox._mutex:  # the disk is slow
-            for n in range(1, 6):
-                committer.keep(VERDICT.model_copy(update={"id": str(n)}), tell)
-            committer.keep(VERDICT.model_copy(update={"id": "6"}), tell, at_once=True)
+            committer.keep(VERDICT.model_copy(update={"id": "1"}), tell)
+            until(lambda: committer.depth() == 0)  # the thread has it, and nothing else waits
+            keep_elsewhere = threading.Thread(
+                target=committer.keep, args=(VERDICT.model_copy(update={"id": "2"}), tell), kwargs={"at_once": True}
+            )
+            keep_elsewhere.start()
+            keep_elsewhere.join(30)
+            assert not keep_elsewhere.is_alive(), "it waits for the disk, though another commits"
+            for n in range(3, 6):
+                committer.keep(VERDICT.model_copy(update={"id": str(n)}), tell, at_once=n == 5)
         committer.flush()
-    assert [name for name, _ in told] == [str(n) for n in range(7)]
-    assert told[6][1] != threading.get_ident()
+    assert [name for name, _ in told] == [str(n) for n in range(6)]
+    assert threading.get_ident() not in {thread for _, thread in told[1:]}
+
+
+def test_a_second_interrupt_amid_a_commit_of_ones_own_lets_the_thread_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Outbox(tmp_path) as outbox:
+        committer = Committer(outbox)
+        committer.__enter__()
+
+        def interrupted(_entries: object) -> None:
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(outbox, "append_all", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            committer.keep(VERDICT, at_once=True)
+        monkeypatch.undo()
+        ending = threading.Thread(target=committer.__exit__, args=(None, None, None), daemon=True)
+        ending.start()
+        ending.join(30)
+        assert not ending.is_alive()
 
 
 def test_who_commits_by_itself_is_told_that_it_failed(tmp_path: Path) -> None:

@@ -85,7 +85,7 @@ def test_a_damaged_recipe_is_not_guessed(tmp_path: Path, text: str) -> None:
 
 def test_a_disk_that_refuses_leaves_the_old_label(tmp_path: Path) -> None:
     recipe = two(tmp_path)
-    (tmp_path / "recipe.draft").mkdir()
+    (tmp_path / ".recipe.json.draft").mkdir()
     with pytest.raises(RecipeError, match="cannot be written"):
         recipe.change({"J4": "C3"})
     assert recipe.labels()["J4"] == "A12"
@@ -303,7 +303,7 @@ def test_a_recipe_json_of_an_older_kenpin_is_read(tmp_path: Path) -> None:
 def test_what_did_not_change_is_neither_told_nor_written(tmp_path: Path) -> None:
     line = Followed(tmp_path)
     line.live({"J4": "C3"})
-    (tmp_path / "recipe.draft").mkdir()  # whoever writes now fails
+    (tmp_path / ".recipe.json.draft").mkdir()  # whoever writes now fails
     assert set_label(line.recipe, line.told.append)(order(b'{"region":"J4","label":"C3"}')) == LabelSet(
         region="J4", label="C3", was="C3"
     )
@@ -324,10 +324,10 @@ def test_more_changes_than_are_remembered_are_refused_until_a_second_has_passed(
 
 def test_a_disk_that_refuses_is_told_and_the_recipe_is_tried_again(tmp_path: Path) -> None:
     line = Followed(tmp_path)
-    (tmp_path / "recipe.draft").mkdir()
+    (tmp_path / ".recipe.json.draft").mkdir()
     line.kept({"J4": "C3"})
     assert [what.kind for what in line.told] == ["recipe-refused"]
     assert line.labels["J4"] == "A12"
-    (tmp_path / "recipe.draft").rmdir()
+    (tmp_path / ".recipe.json.draft").rmdir()
     line.kept({"J4": "C3"})
     assert line.labels["J4"] == "C3"

@@ -322,7 +322,7 @@ def test_what_a_kill_left_behind_is_swept_away(store: Store, tmp_path: Path) -> 
     for leftover in (".draft", ".gone"):
         (store.folder / leftover).mkdir()
         (store.folder / leftover / "bundle.onnx").write_bytes(b"half")
-    (store.folder / "choice.draft").write_bytes(b"{")
+    (store.folder / ".choice.json.draft").write_bytes(b"{")
     assert [entry.version for entry in store.installed()] == ["1"]
     install(store, tmp_path, "2")
     assert left_behind(store) == []
