@@ -10,8 +10,9 @@ from types import FrameType
 from edge_runtime.absent import tell_absent
 from edge_runtime.bundle import Bundle
 from edge_runtime.crew import Crew
-from edge_runtime.errors import MEND_FIRST, BrokerError, KenpinError, StationError
+from edge_runtime.errors import MEND_FIRST, BrokerError, KenpinError, OutboxError, StationError
 from edge_runtime.life import inspect
+from edge_runtime.lock import lock_folder
 from edge_runtime.logs import of_several, of_station
 from edge_runtime.notify import ServiceManager
 from edge_runtime.service import Service
@@ -41,9 +42,15 @@ def run(paths: Sequence[Path], manager: ServiceManager) -> None:
         raise StationError(mistakes)
     stop, hup = _stop_on_signals(), _on_hup()
     crew = Crew(stop, len(paths))
+    mistakes = []
     for path, station in zip(paths, stations, strict=True):
         if station is not None:
-            crew.join(path, station)
+            try:
+                crew.join(path, station)
+            except StationError as error:
+                mistakes += error.mistakes
+    if mistakes:
+        raise StationError(mistakes)
     with Service(manager, len(stations), stop, hup) as service:
         if len(stations) == 1 and stations[0] is not None:
             of_station(stations[0].place)
@@ -88,7 +95,7 @@ class _Member:
     def __init__(self, number: int, path: Path, station: Station | None, crew: Crew, service: Service) -> None:
         self._number, self._path, self._station, self._crew, self._service = number, path, station, crew, service
         self._tried = False
-        self._said, self._told = "", False
+        self._told = False
 
     def keep_inspecting(self, stop: threading.Event, share: Callable[[Bundle], Bundle]) -> None:
         """Until it has ended, or `stop` is set."""
@@ -131,17 +138,24 @@ class _Member:
 
     def _say(self, why: str, *, mend: bool) -> None:
         """Say why it does not inspect: to the log, the service manager and, where a person must mend it, over MQTT."""
-        if why != self._said:
-            self._said = why
+        if self._service.fails(self._name, why):  # else it is known
             until = "until somebody has mended it, it is tried" if mend else "trying again"
             log.error("%s; %s every %.0f s", why, until, AGAIN_S)
-        if self._service.fails(self._name, why):
             self._told = False
         if not mend:
             return
-        if self._station is not None and not self._told:
+        if self._station is not None and not self._told and _is_nobodys(self._station.data):
             self._told = tell_absent(self._station, why)
         self._crew.must_be_mended(self._number, f"{self._name}: {why}")
+
+
+def _is_nobodys(data: Path) -> bool:
+    """Whether no other process inspects with this data folder, and in this station's name."""
+    try:
+        lock_folder(data).close()
+    except OutboxError:
+        return False
+    return True
 
 
 def _read_again(path: Path, before: Station) -> Station:

@@ -25,7 +25,8 @@ def lines(tmp_path: Path, broker: Mosquitto) -> Iterator[list[Line]]:
         line.station = f"cam-{number}"
         lines.append(line)
     yield lines
-    lines[0].end()
+    for line in lines:
+        line.end()
 
 
 @pytest.fixture
@@ -113,6 +114,23 @@ def test_who_tells_it_to_stop_while_a_station_waits_to_be_mended_is_obeyed(
     wait_until(lambda: verdicts(subscriber, lines[0]) and statuses(subscriber), "one inspects, one is told of")
     lines[0].process.terminate()
     assert lines[0].process.wait(30) == DONE
+
+
+def test_a_station_that_another_process_inspects_for_is_not_called_offline(
+    lines: list[Line], subscriber: Subscriber
+) -> None:
+    lines[1].start()
+    wait_until(lambda: verdicts(subscriber, lines[1]), "it inspects by itself")
+    path = lines[1].write().with_name("also.toml")
+    path.write_text(lines[1].write().read_text().replace("part.onnx", "gone.onnx"))
+    lines[0].start(path)
+    wait_until(lambda: "until somebody has mended it" in lines[0].log(), "it fails in the other's process")
+    seen = len(verdicts(subscriber, lines[1]))
+    wait_until(lambda: len(verdicts(subscriber, lines[1])) > seen + 20, "it goes on in its own")
+    lines[0].stop()
+    lines[1].stop()
+    assert "why" not in str(statuses(subscriber))
+    assert "offline" not in str(statuses(subscriber))
 
 
 def test_a_broker_that_is_away_when_a_station_fails_is_told_when_it_is_back(
