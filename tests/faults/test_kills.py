@@ -25,5 +25,6 @@ def test_nothing_is_lost_reordered_or_unanswered(plant: Plant, scenario: Scenari
     scenario(plant, times, random.Random(7))  # noqa: S311  # no secret
     tally = plant.end()
     assert not tally.wrong, f"{tally}\n{plant.line.log()}"
+    assert tally.asked_again <= 3 * times, f"{tally}"
     assert tally.requests > 0
     assert tally.verdicts > tally.requests

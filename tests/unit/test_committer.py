@@ -60,6 +60,14 @@ def test_who_has_nothing_else_to_do_commits_by_itself_and_never_before_another(t
     assert threading.get_ident() not in {thread for _, thread in told[1:]}
 
 
+def test_the_log_is_written_into_the_file_before_a_commit_has_to_do_it(tmp_path: Path) -> None:
+    with Outbox(tmp_path) as outbox, Committer(outbox) as committer:
+        for _ in range(50):  # each leaves four pages in the log, and after 256 SQLite would do it by itself
+            committer.keep(VERDICT, at_once=True)
+        _, in_log, _ = outbox._file.db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+        assert 0 < in_log < 100
+
+
 def test_a_second_interrupt_amid_a_commit_of_ones_own_lets_the_thread_end(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

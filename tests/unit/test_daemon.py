@@ -9,7 +9,7 @@ import pytest
 from edge_runtime import daemon
 from edge_runtime.errors import CameraLost
 from edge_runtime.notify import ServiceManager
-from edge_runtime.service import Service
+from edge_runtime.service import Service, Ward
 from edge_runtime.station import Station
 
 FILE = """site = "s"
@@ -84,6 +84,26 @@ def test_a_station_that_is_tried_again_does_not_become_another(tmp_path: Path, m
 
     run(monkeypatch, paths, inspect)
     assert lines == ["L3"], "two stations would publish as one"
+
+
+def test_a_failure_that_comes_again_after_a_good_time_is_in_the_log_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    tries: list[bool] = []  # whether it inspected before it failed
+
+    def inspect(_path: Path, station: Station, stop: threading.Event, _share: object, service: Service) -> None:
+        if station.line == "L4" or len(tries) == 5:
+            return
+        tries.append(len(tries) in (2, 4))
+        if tries[-1]:
+            with service.looking_after(
+                Ward(station.address, lambda: None, lambda: "inspecting", lambda: "", lambda: None, lambda: None)
+            ):
+                pass
+        raise CameraLost("camera", "no longer answers")
+
+    run(monkeypatch, [write(tmp_path, "L3"), write(tmp_path, "L4")], inspect)
+    assert caplog.text.count("camera: no longer answers; trying again") == 3
 
 
 def test_stations_of_two_lines_may_be_called_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

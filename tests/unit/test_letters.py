@@ -178,12 +178,12 @@ def test_the_end_waits_for_what_is_still_to_be_said_but_not_for_ever() -> None:
     wire.letters.drain(0.05)  # the broker acknowledges nothing
     assert wire.sent == [b"a"]
 
-    def broker() -> None:
-        for _ in range(2):
-            wire.acknowledge()
-
-    later = threading.Timer(0.05, broker)
-    later.start()
-    wire.letters.drain(60)
+    draining = threading.Thread(target=wire.letters.drain, args=(60,))
+    draining.start()
+    wire.acknowledge()
+    draining.join(0.1)
     assert wire.sent == [b"a", b"b"]
-    later.join()
+    assert draining.is_alive(), "it does not wait for the one in flight"
+    wire.acknowledge()
+    draining.join(30)
+    assert not draining.is_alive()
