@@ -91,7 +91,7 @@ def test_a_failure_that_comes_again_after_a_good_time_is_in_the_log_again(
 ) -> None:
     tries: list[bool] = []  # whether it inspected before it failed
 
-    def inspect(_path: Path, station: Station, stop: threading.Event, _share: object, service: Service) -> None:
+    def inspect(_path: Path, station: Station, _stop: threading.Event, _share: object, service: Service) -> None:
         if station.line == "L4" or len(tries) == 5:
             return
         tries.append(len(tries) in (2, 4))
