@@ -8,6 +8,7 @@ import argparse
 import json
 import os
 import platform
+import queue
 import signal
 import sqlite3
 import subprocess
@@ -71,13 +72,15 @@ def latency(bundle: Bundle, folder: Path, seconds: float) -> Row:
     """From a frame in memory to its verdict on the disk, against `session.run` alone: medians, p99 and ratios.
 
     `floor`: `session.run`, then a bare commit of as many bytes; nothing that keeps verdicts so is faster.
+    `committed`: as a camera's frames are, by the thread that commits; `on_request`: as of who asks and waits, by the
+    one that judges.
     """
     shown, inspector, bare = frames(bundle), _inspector(bundle), _bare(bundle)
-    took: dict[str, list[float]] = {"bare": [], "floor": [], "committed": []}
-    ended: list[float] = []
+    took: dict[str, list[float]] = {"bare": [], "floor": [], "committed": [], "on_request": []}
+    ended: queue.SimpleQueue[float] = queue.SimpleQueue()
 
     def then(_verdict: Verdict) -> None:
-        ended.append(time.perf_counter())
+        ended.put(time.perf_counter())
 
     with Outbox(folder) as outbox, Committer(outbox) as committer, _plain_commits(folder / "floor.db") as commit:
 
@@ -85,26 +88,27 @@ def latency(bundle: Bundle, folder: Path, seconds: float) -> Row:
             bare(frame)
             commit()
 
-        def whole(frame: Frame) -> float:
+        def whole(frame: Frame, *, at_once: bool) -> float:
             """Milliseconds until it is known to be on the disk."""
             began = time.perf_counter()
-            committer.keep(inspector.inspect(frame, {"J4": "0"}, "camera").verdict, then, at_once=True)
-            return (ended.pop() - began) * 1000
+            committer.keep(inspector.inspect(frame, {"J4": "0"}, "camera").verdict, then, at_once=at_once)
+            return (ended.get() - began) * 1000
 
         for frame in shown:
             bare(frame)
-            whole(frame)
+            whole(frame, at_once=True)
         end = time.perf_counter() + seconds
         while time.perf_counter() < end:
             for frame in shown:
                 took["bare"].append(_ms(lambda: bare(frame)))  # noqa: B023  # called at once
                 took["floor"].append(_ms(lambda: floor(frame)))  # noqa: B023
-                took["committed"].append(whole(frame))
+                took["committed"].append(whole(frame, at_once=False))
+                took["on_request"].append(whole(frame, at_once=True))
     row: Row = {"what": "frame in memory to verdict on the disk", "engine": str(bundle.engine.setting)}
     for name, times in took.items():
         row[f"{name}_median_ms"], row[f"{name}_p99_ms"] = (float(np.quantile(times, q)) for q in (0.5, 0.99))
     for figure in ("median", "p99"):
-        for name in ("floor", "committed"):
+        for name in ("floor", "committed", "on_request"):
             row[f"{name}_ratio_{figure}"] = row[f"{name}_{figure}_ms"] / row[f"bare_{figure}_ms"]
     return row | {"calls": len(took["bare"])}
 
