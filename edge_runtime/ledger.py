@@ -6,11 +6,13 @@ first, so that they sort in order of the chain even where the clock was set back
 is there is always the end of the chain without a hole.
 """
 
+import errno
 import json
 import logging
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, NamedTuple
@@ -47,7 +49,8 @@ class _Segment:
 class Ledger:
     """Segments in order. Not for two threads at once: the outbox's lock guards it. Methods raise OSError.
 
-    `last`: number and hash of the last line, None where there is none.
+    `last`: number and hash of the last line, None where there is none. `synced`: up to this number lines are on the
+    disk.
     """
 
     def __init__(self, folder: Path, *, max_bytes: int, max_age_s: float, now: Callable[[], float] = time.time) -> None:
@@ -57,8 +60,9 @@ class Ledger:
         self._segment_bytes = min(SEGMENT_BYTES, max_bytes // 8)
         self._file: IO[bytes] | None = None
         self._segments: list[_Segment] = []
-        self._synced = True
+        self._broken_off = False
         self.last: Head | None = None
+        self.synced = 0
         self.reopen()
 
     def reopen(self) -> None:
@@ -68,19 +72,22 @@ class Ledger:
         found = [(first, path) for path in self.folder.glob("*.jsonl") if (first := first_of(path)) is not None]
         self._segments = [_Segment(path, first, path.stat().st_size) for first, path in sorted(found)]
         self.last = self._find_last()
+        self.synced = self.last.seq if self.last else 0
 
     def append(self, jsons: Sequence[bytes], first: int, head: Head) -> None:
         """Write verdicts from number `first` to `head`; with the operating system when this returns."""
         file = self._open_for(first)
         segment = self._segments[-1]
         data = b"\n".join(jsons) + b"\n"
-        self._synced = False
         try:
             written = 0
             while written < len(data):  # unbuffered: a nearly full disk takes a part
                 written += file.write(data[written:])
         except OSError:
-            file.truncate(segment.size)  # no half line stays
+            try:
+                file.truncate(segment.size)  # no half line stays
+            except OSError:
+                self.break_off()  # or at least none is followed by another
             raise
         segment.size += len(data)
         self.last = head
@@ -91,25 +98,34 @@ class Ledger:
             return
         if os.fstat(self._file.fileno()).st_nlink == 0:
             raise FileNotFoundError(2, "was deleted while in use", str(self._segments[-1].path))
-        if not self._synced:
+        if self.last and self.last.seq > self.synced:
             os.fsync(self._file.fileno())
-            self._synced = True
+            self.synced = self.last.seq
+
+    def break_off(self) -> None:
+        """Write no more to the segment in use: something is wrong with it, and the next verdicts begin a new one.
+
+        What was appended to it counts as being on the disk only where it can still be synced: see `synced`.
+        """
+        self._broken_off = True
+        file, self._file = self._file, None
+        if file is not None:
+            with suppress(OSError), file:
+                os.fsync(file.fileno())
+                self.synced = self.last.seq if self.last else self.synced
 
     def drop_oldest(self, below: int | None = None) -> bool:
         """Delete the oldest closed segment, if all its numbers are less than `below`; whether one was deleted."""
-        if len(self._segments) < 2 or (below is not None and self._segments[1].first > below):
-            return False
-        segment = self._segments.pop(0)
-        segment.path.unlink(missing_ok=True)
-        return True
+        while len(self._segments) > 1 and (below is None or self._segments[1].first <= below):
+            if _deleted(self._segments.pop(0).path):
+                return True
+        return False
 
     def drop_all(self) -> bool:
         """Delete all segments, to begin anew further on; whether there were any."""
         self.close()
         dropped, self._segments, self.last = self._segments, [], None
-        for segment in dropped:
-            segment.path.unlink(missing_ok=True)
-        return bool(dropped)
+        return sum(_deleted(segment.path) for segment in dropped) > 0
 
     def lines(self, after: int = 0) -> Iterator[Line]:
         """The lines of all segments that may hold numbers above `after`, in order; a damaged one is a line, too."""
@@ -133,15 +149,18 @@ class Ledger:
         day = time.strftime("%Y%m%d", time.gmtime(self._now()))
         newest = self._segments[-1] if self._segments else None
         fits = newest is not None and newest.size < self._segment_bytes and newest.path.stem.endswith(day)
-        if newest is not None and fits:
+        if newest is not None and fits and not self._broken_off:
             if self._file is None:
                 self._file = newest.path.open("ab", buffering=0)
             return self._file
+        self.sync()
         self.close()
         path = self.folder / f"{first:012}-{day}.jsonl"
-        self._file = path.open("ab", buffering=0)
+        path.unlink(missing_ok=True)  # broken off, and what it holds is all written again
         self._segments = [segment for segment in self._segments if segment.path != path]
-        self._segments.append(_Segment(path, first, path.stat().st_size))
+        self._file = path.open("ab", buffering=0)
+        self._segments.append(_Segment(path, first, 0))
+        self._broken_off = False
         sync_folder(self.folder)
         self._keep_bounds()
         return self._file
@@ -188,6 +207,11 @@ class Ledger:
         say("%s: %s; %d bytes cut off, and written again as far as the outbox has them", segment.path, what, len(rest))
 
 
+def no_room(error: OSError) -> bool:
+    """Whether it is room that is wanting, rather than anything being wrong with disk, file or rights."""
+    return error.errno in (errno.ENOSPC, errno.EDQUOT)
+
+
 def first_of(path: Path) -> int | None:
     """The first number in a segment, from its name; None where it is no segment's name."""
     number, _, day = path.stem.partition("-")
@@ -230,3 +254,13 @@ def _move_aside(path: Path) -> None:
     aside = path.with_suffix(f".damaged-{time.time_ns()}")
     path.replace(aside)
     log.error("%s: holds no verdict that can be read; moved to %s", path, aside.name)
+
+
+def _deleted(path: Path) -> bool:
+    """Delete a segment; whether that could be. One that cannot counts no longer: those after it must make the room."""
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        log.error("%s: cannot be deleted (%s); left where it is", path, error.strerror)  # noqa: TRY400  # no traceback
+        return False
+    return True

@@ -121,6 +121,7 @@ class Outbox:
         self.went_on = -math.inf
         self._mutex = threading.Lock()
         self._alarms: deque[Callable[[], None]] = deque()
+        self._delivered = 0  # up to this number the broker has them; some may wait for their second copy
         self._unfinished = False  # a file that is being made anew and is not whole yet
         self._lock_file = lock_folder(folder)
         try:
@@ -166,14 +167,19 @@ class Outbox:
             return self._healed(lambda: self._file.rows(after, self._state.seq, limit))
 
     def done(self, up_to: int) -> None:
-        """Forget the verdicts up to and with `up_to`: the broker has them. Doing it twice is fine."""
+        """Forget the verdicts up to and with `up_to`: the broker has them. Doing it twice is fine.
+
+        Where the ledger cannot be written, and not for want of room, the last of them wait until it can.
+        """
         with self._held():
             up_to = min(up_to, self._state.seq)
             if up_to <= self._state.done:
                 return
             room = not self._reserve.given_up or free_bytes(self.path.parent) > LOG_BYTES
-            self._healed(lambda: self._copy.secure(up_to, self._state.done, room=room))
-            self._with_room(lambda: self._forget(up_to), shed=False)
+            self._delivered = max(self._delivered, up_to)
+            sure = self._healed(lambda: self._copy.secure(up_to, self._state.done, room=room))
+            if sure > self._state.done:
+                self._with_room(lambda: self._forget(sure), shed=False)
             if self._clock() - self._noted_at >= NOTED_S:
                 self._note()
 
@@ -386,7 +392,12 @@ class Outbox:
         return oldest[0] if oldest else self._state.seq + 1
 
     def _shed_some(self) -> bool:
-        """Give up a batch of waiting verdicts, OK ones first; whether there were any."""
+        """Give up what was delivered and has no second copy, or a batch that waits, OK ones first; whether any was."""
+        if self._delivered > self._state.done:
+            self._copy.skip(self._delivered)
+            self._forget(self._delivered)
+            self._file.reuse_log()
+            return True
         for bad in (False, True):
             if rows := choose(self._file.first_to_go(SHED_AT_ONCE, bad=bad)):
                 self._shed(rows, f"{'NG and ERROR' if bad else 'OK'} verdicts, for want of room")
@@ -396,7 +407,7 @@ class Outbox:
 
     def _shed_aged(self) -> None:
         limit = int(self._clock() - self._opened - self._bounds.age_s)
-        if (oldest := self._file.oldest()) and oldest[1] < limit:
+        if (oldest := self._file.oldest()) and oldest[1] < limit and oldest[0] > self._delivered:
             self._shed(choose(self._file.older_than(limit, SHED_AT_ONCE)), "verdicts, for their age")
 
     def _shed(self, rows: Sequence[Waiting], what: str) -> None:

@@ -1,6 +1,7 @@
 """The outbox's second copy, in the ledger: written after each commit, on the disk before a row goes.
 
-Where the ledger cannot be written, inspection goes on with one copy, and it catches up from the waiting rows.
+Where the ledger cannot be written, inspection goes on with one copy, and it catches up from the rows. Segments are
+deleted for want of room only: after any other error a new one is begun, and those that are there stay.
 """
 
 import errno
@@ -8,15 +9,19 @@ import logging
 import os
 import sqlite3
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 from edge_runtime import watermark
 from edge_runtime.chain import Head
-from edge_runtime.ledger import Ledger
+from edge_runtime.ledger import Ledger, no_room
 from edge_runtime.outbox_file import Row, State, Waiting
 
 log = logging.getLogger(__name__)
 
 COPIED_AT_ONCE = 500
+HELD = 1000
+"""Verdicts that stay in the outbox, acknowledged as they are, while the ledger cannot be written: enough that a fault
+which somebody mends in a minute leaves no hole, and no more than may be sent twice after a restart."""
 
 Rows = Callable[[int, int, int], list[Waiting]]
 """Waiting rows: after a number, up to a number, so many."""
@@ -32,7 +37,7 @@ class SecondCopy:
         self.ledger = ledger
         self.reached = ledger.last.seq if ledger.last else 0
         self._rows = rows
-        self._complained = False
+        self._complained = self._skips = False
 
     def follow(self, rows: Sequence[Row], before: int, head: Head, done: int) -> None:
         """Copy what was just committed, and what is still due.
@@ -52,36 +57,38 @@ class SecondCopy:
     def catch_up(self, up_to: int, done: int) -> None:
         """Copy the waiting verdicts up to a number that the ledger lacks, as far as it can be written."""
         try:
-            self._catch_up(up_to, done)
-            self._complained = False
-        except (OSError, sqlite3.Error) as error:  # the outbox's own next step sees to a damage of it
+            if self._failed(lambda: self._catch_up(up_to, done)) is None:
+                self._complained = False
+        except sqlite3.Error as error:  # the outbox's own next step sees to a damage of it
             self.complain(error)
 
-    def secure(self, up_to: int, done: int, *, room: bool) -> None:
-        """Have all up to a number in the ledger and on the disk, as these rows are about to go; `done` went before.
+    def secure(self, up_to: int, done: int, *, room: bool) -> int:
+        """Have all up to a number in the ledger and on the disk, as these rows are to go; `done` went before.
 
-        Where there is no `room`, or none even after the oldest segments have gone, the ledger begins anew after
-        `up_to`: the broker has those.
+        Returns up to which number they may. Where there is no `room`, or none even after the oldest segments have gone,
+        that is all, and the ledger begins anew after `up_to`: the broker has those. Where it cannot be written for any
+        other reason, the newest `HELD` stay.
         """
         if self.reached < up_to and not room:
             self.complain(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)))
             self._begin_after(up_to)
-            return
-        try:
-            for _ in range(2):
-                try:
-                    self._catch_up(up_to, done)
-                    self.ledger.sync()
-                except FileNotFoundError as error:  # somebody deleted what we write to
-                    self.complain(error)
-                    self.ledger.reopen()
-                    self.reached = self.ledger.last.seq if self.ledger.last else 0
-                else:
-                    return
-        except OSError as error:
-            self.complain(error)
+            return up_to
+        error = self._failed(lambda: self._secure(up_to, done))
+        if error is None:
+            return up_to
+        if no_room(error):
             if self.reached < up_to:
                 self._begin_after(up_to)
+            return up_to
+        self.skip(up_to - HELD)
+        return min(self.reached, up_to)
+
+    def skip(self, up_to: int) -> None:
+        """Let verdicts up to a number go without a copy: a hole in the ledger, which `audit` names."""
+        if self.reached < up_to:
+            if not self._skips:
+                log.error("%s: delivered verdicts go without a copy, from %d on", self.ledger.folder, self.reached + 1)
+            self.reached, self._skips = up_to, True
 
     def note(self, state: State) -> None:
         """Put the outbox's state beside the ledger."""
@@ -97,21 +104,50 @@ class SecondCopy:
             why = (error.strerror if isinstance(error, OSError) else None) or error
             log.error("%s: the ledger cannot be written (%s); inspection goes on", self.ledger.folder, why)
 
+    def _failed(self, work: Callable[[], None]) -> OSError | None:
+        """Do `work`, and once more in a new segment where it fails for other reasons than room; why it failed then."""
+        failed = None
+        for _ in range(2):
+            try:
+                work()
+            except OSError as error:
+                self.complain(error)
+                failed = error
+                if no_room(error):
+                    break
+                self._turn_over(error)
+            else:
+                self._skips = False
+                return None
+        return failed
+
+    def _turn_over(self, error: OSError) -> None:
+        """After an error: the next verdicts go into a new segment, and before them those that may be lost with this."""
+        if isinstance(error, FileNotFoundError):  # somebody deleted what we write to
+            with suppress(OSError):  # it is met again
+                self.ledger.reopen()
+                self.reached = self.ledger.last.seq if self.ledger.last else 0
+                return
+        self.ledger.break_off()
+        self.reached = min(self.reached, self.ledger.synced)
+
     def _begin_after(self, up_to: int) -> None:
         self.ledger.drop_all()
         self.reached = up_to
 
+    def _secure(self, up_to: int, done: int) -> None:
+        self._catch_up(up_to, done)
+        self.ledger.sync()
+
     def _catch_up(self, up_to: int, done: int) -> None:
         """Raises OSError; where there is no room, only after the segments with nothing above `done` have gone."""
-        if self.reached >= up_to:
-            return
-        while rows := self._rows(self.reached, up_to, COPIED_AT_ONCE):
+        while self.reached < up_to and (rows := self._rows(self.reached, up_to, COPIED_AT_ONCE)):
             last = rows[-1]
             try:
                 self.ledger.append([row.json for row in rows], rows[0].seq, Head.of(last.seq, last.json))
-            except OSError:
-                if not self.ledger.drop_oldest(done + 1):
+            except OSError as error:
+                if not no_room(error) or not self.ledger.drop_oldest(done + 1):
                     raise
             else:
                 self.reached = last.seq
-        self.reached = up_to  # what lies between was shed
+        self.reached = max(self.reached, up_to)  # what lies between was shed

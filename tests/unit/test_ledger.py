@@ -1,13 +1,16 @@
 """The ledger: every verdict's bytes, also after a torn write, a lost file and a full one."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from edge_runtime import second_copy
 from edge_runtime.ledger import read_lines
-from edge_runtime.outbox import Bounds, Outbox
-from tests.unit.test_outbox import VERDICT
+from edge_runtime.outbox import Balance, Bounds, Entry, Outbox
+from tests.unit.test_outbox import SMALL, VERDICT
 
 
 def ledger_of(folder: Path) -> list[bytes]:
@@ -97,3 +100,129 @@ def test_a_kill_between_commit_and_ledger_is_made_good_at_the_next_start(tmp_pat
     segment.write_bytes(b"\n".join(placed[:12]) + b"\n")
     Outbox(tmp_path).close()
     assert ledger_of(tmp_path) == placed
+
+
+# What is no want of room
+
+SHORT = Bounds(ledger_bytes=80_000, reserve_bytes=4096)
+"""Segments of 10,000 bytes."""
+
+
+def segments_of(folder: Path) -> list[Path]:
+    return sorted((folder / "ledger").glob("*.jsonl"))
+
+
+def delivered(folder: Path, count: int) -> list[bytes]:
+    """What lies in the ledger, all of it delivered by a station that has ended."""
+    with Outbox(folder, bounds=SHORT) as outbox:
+        placed = [outbox.append(VERDICT).to_json() for _ in range(count)]
+        outbox.done(count)
+    assert ledger_of(folder) == placed
+    return placed
+
+
+@contextmanager
+def unwritable_ledger(folder: Path) -> Iterator[None]:
+    """While no file of the ledger is open: a folder in which nothing can be opened or made, also by root."""
+    (folder / "ledger").rename(folder / "away")
+    (folder / "ledger").write_text("no folder")
+    yield
+    (folder / "ledger").unlink()
+    (folder / "away").rename(folder / "ledger")
+
+
+def test_after_an_error_of_the_newest_segment_a_new_one_is_begun_and_the_others_stay(tmp_path: Path) -> None:
+    placed = delivered(tmp_path, 80)
+    before = segments_of(tmp_path)
+    with Outbox(tmp_path, bounds=SHORT) as outbox:
+        before[-1].rename(tmp_path / "newest")
+        before[-1].mkdir()  # which cannot be opened to write
+        placed += [outbox.append(VERDICT).to_json() for _ in range(3)]
+        outbox.done(83)
+        assert outbox.count() == 0
+        before[-1].rmdir()
+        (tmp_path / "newest").rename(before[-1])
+    assert segments_of(tmp_path)[: len(before)] == before
+    assert ledger_of(tmp_path) == placed
+
+
+def test_while_the_ledger_cannot_be_written_what_was_delivered_waits_and_nothing_is_missing_afterwards(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    placed = delivered(tmp_path, 80)
+    with Outbox(tmp_path, bounds=SHORT) as outbox:
+        with unwritable_ledger(tmp_path):
+            for seq in range(81, 101):
+                placed.append(outbox.append(VERDICT).to_json())
+                outbox.done(seq)
+            assert outbox.balance() == Balance(verdicts=100, acknowledged=80, shed=0, waiting=20)
+            assert caplog.text.count("the ledger cannot be written") == 1
+        placed.append(outbox.append(VERDICT).to_json())
+        outbox.done(101)
+        assert outbox.balance() == Balance(verdicts=101, acknowledged=101, shed=0, waiting=0)
+    assert ledger_of(tmp_path) == placed
+
+
+def test_where_it_cannot_be_written_for_days_only_the_last_that_were_delivered_wait_and_the_log_says_so(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(second_copy, "HELD", 10)
+    placed = delivered(tmp_path, 80)
+    with Outbox(tmp_path, bounds=SHORT) as outbox:
+        with unwritable_ledger(tmp_path):
+            for seq in range(81, 121):
+                placed.append(outbox.append(VERDICT).to_json())
+                outbox.done(seq)
+                assert outbox.count() <= 10
+        placed.append(outbox.append(VERDICT).to_json())
+        outbox.done(121)
+        assert outbox.balance() == Balance(verdicts=121, acknowledged=121, shed=0, waiting=0)
+    assert ledger_of(tmp_path) == placed[:80] + placed[110:], "a hole, and the segments before it"
+    assert caplog.text.count("delivered verdicts go without a copy, from 81 on") == 1
+
+
+def test_where_the_outbox_is_full_what_was_delivered_goes_before_anything_is_shed(tmp_path: Path) -> None:
+    with Outbox(tmp_path, bounds=SMALL) as outbox, unwritable_ledger(tmp_path):
+        for _ in range(40):
+            placed = outbox.append_all([Entry(VERDICT)] * 50)
+            outbox.done(placed[-10].seq)
+        balance = outbox.balance()
+        assert balance.shed == 0
+        assert balance.balanced
+        assert balance.acknowledged > 1000
+
+
+def test_what_a_failed_sync_leaves_in_doubt_is_written_again_before_its_rows_go(tmp_path: Path) -> None:
+    read, write = os.pipe()  # which cannot be synced
+    with Outbox(tmp_path) as outbox:
+        placed = [outbox.append(VERDICT).to_json() for _ in range(5)]
+        outbox.done(5)
+        placed += [outbox.append(VERDICT).to_json() for _ in range(5)]
+        ledger = outbox._copy.ledger
+        assert ledger._file is not None
+        ledger._file.close()
+        ledger._file = os.fdopen(write, "wb", buffering=0)
+        outbox.done(10)
+        assert outbox.count() == 0
+    os.close(read)
+    first, second = segments_of(tmp_path)
+    assert [line.json for line in read_lines(first)] == placed
+    assert [line.json for line in read_lines(second)] == placed[5:]
+    with Outbox(tmp_path) as outbox:
+        assert outbox.append(VERDICT).seq == 11
+
+
+def test_a_segment_that_cannot_be_deleted_does_not_keep_the_ledger_from_its_bounds(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    delivered(tmp_path, 80)
+    oldest = segments_of(tmp_path)[0]
+    oldest.unlink()
+    oldest.mkdir()
+    with Outbox(tmp_path, bounds=SHORT) as outbox:
+        for seq in range(81, 481):
+            outbox.append(VERDICT)
+            outbox.done(seq)
+        assert outbox.count() == 0
+    assert "cannot be deleted" in caplog.text
+    assert sum(path.stat().st_size for path in segments_of(tmp_path)[1:]) <= SHORT.ledger_bytes
