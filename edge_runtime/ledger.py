@@ -6,19 +6,17 @@ first, so that they sort in order of the chain even where the clock was set back
 is there is always the end of the chain without a hole.
 """
 
-import errno
-import json
 import logging
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import IO
 
 from edge_runtime.chain import Head
 from edge_runtime.disk import sync_folder
+from edge_runtime.segment import Line, Segment, cut, deleted, first_of, move_aside, read_lines, whole_end
 
 log = logging.getLogger(__name__)
 
@@ -26,24 +24,7 @@ SEGMENT_BYTES = 8 * 1024 * 1024
 """Small enough that little is kept for long only because of its neighbours, large enough that a folder stays short."""
 AGED_AT_ONCE = 2
 """Segments that go by age when a new one begins: enough to keep up, and a clock that jumps cannot empty the ledger."""
-LINE_BYTES = 1024 * 1024
-"""No verdict is longer: what is, is none."""
 _DAY_S = 86_400
-
-
-class Line(NamedTuple):
-    """One line of a segment. `json`: without its line break. `number` counts from 1."""
-
-    path: Path
-    number: int
-    json: bytes
-
-
-@dataclass(slots=True)
-class _Segment:
-    path: Path
-    first: int
-    size: int
 
 
 class Ledger:
@@ -59,7 +40,7 @@ class Ledger:
         self._max_bytes, self._max_age_s, self._now = max_bytes, max_age_s, now
         self._segment_bytes = min(SEGMENT_BYTES, max_bytes // 8)
         self._file: IO[bytes] | None = None
-        self._segments: list[_Segment] = []
+        self._segments: list[Segment] = []
         self._broken_off = False
         self.last: Head | None = None
         self.synced = 0
@@ -70,7 +51,7 @@ class Ledger:
         self.close()
         self.folder.mkdir(parents=True, exist_ok=True)
         found = [(first, path) for path in self.folder.glob("*.jsonl") if (first := first_of(path)) is not None]
-        self._segments = [_Segment(path, first, path.stat().st_size) for first, path in sorted(found)]
+        self._segments = [Segment(path, first, path.stat().st_size) for first, path in sorted(found)]
         self.last = self._find_last()
         self.synced = self.last.seq if self.last else 0
 
@@ -117,7 +98,7 @@ class Ledger:
     def drop_oldest(self, below: int | None = None) -> bool:
         """Delete the oldest closed segment, if all its numbers are less than `below`; whether one was deleted."""
         while len(self._segments) > 1 and (below is None or self._segments[1].first <= below):
-            if _deleted(self._segments.pop(0).path):
+            if deleted(self._segments.pop(0).path):
                 return True
         return False
 
@@ -125,7 +106,7 @@ class Ledger:
         """Delete all segments, to begin anew further on; whether there were any."""
         self.close()
         dropped, self._segments, self.last = self._segments, [], None
-        return sum(_deleted(segment.path) for segment in dropped) > 0
+        return sum(deleted(segment.path) for segment in dropped) > 0
 
     def lines(self, after: int = 0) -> Iterator[Line]:
         """The lines of all segments that may hold numbers above `after`, in order; a damaged one is a line, too."""
@@ -159,7 +140,7 @@ class Ledger:
         path.unlink(missing_ok=True)  # broken off, and what it holds is all written again
         self._segments = [segment for segment in self._segments if segment.path != path]
         self._file = path.open("ab", buffering=0)
-        self._segments.append(_Segment(path, first, 0))
+        self._segments.append(Segment(path, first, 0))
         self._broken_off = False
         sync_folder(self.folder)
         self._keep_bounds()
@@ -180,87 +161,14 @@ class Ledger:
         """The last whole line; what follows it is cut off, a segment without any is moved aside."""
         while self._segments:
             segment = self._segments[-1]
-            end, last = _whole_end(segment.path)
+            end, last = whole_end(segment.path)
             if last is not None:
                 if end < segment.size:
-                    self._cut(segment, end)
+                    cut(segment, end)
                 return last
             self._segments.pop()
             if segment.size:
-                _move_aside(segment.path)
+                move_aside(segment.path)
             else:  # killed before the first line
                 segment.path.unlink()
         return None
-
-    def _cut(self, segment: _Segment, end: int) -> None:
-        with segment.path.open("r+b") as file:
-            file.seek(end)
-            rest = file.read()
-            torn = len(rest) < LINE_BYTES and b"\n" not in rest
-            if not torn:
-                segment.path.with_suffix(f".damaged-{time.time_ns()}").write_bytes(rest)
-            file.truncate(end)
-            os.fsync(file.fileno())
-        segment.size = end
-        say = log.warning if torn else log.error
-        what = "the last line is torn" if torn else "the end is damaged, a copy of it lies beside"
-        say("%s: %s; %d bytes cut off, and written again as far as the outbox has them", segment.path, what, len(rest))
-
-
-def no_room(error: OSError) -> bool:
-    """Whether it is room that is wanting, rather than anything being wrong with disk, file or rights."""
-    return error.errno in (errno.ENOSPC, errno.EDQUOT)
-
-
-def first_of(path: Path) -> int | None:
-    """The first number in a segment, from its name; None where it is no segment's name."""
-    number, _, day = path.stem.partition("-")
-    return int(number) if path.suffix == ".jsonl" and number.isdigit() and day.isdigit() else None
-
-
-def read_lines(path: Path) -> Iterator[Line]:
-    """The lines of a segment or a log, without a last one that is not ended. Raises OSError."""
-    with path.open("rb") as file:
-        number = 0
-        while line := file.readline(LINE_BYTES):
-            number += 1
-            if not line.endswith(b"\n") and len(line) < LINE_BYTES:
-                return
-            yield Line(path, number, line.rstrip(b"\n"))
-
-
-def head_of(line: bytes) -> Head | None:
-    """Number and hash of a line; None where it is no verdict."""
-    try:
-        seq = json.loads(line)["seq"]
-    except (ValueError, LookupError, TypeError, RecursionError):
-        return None
-    return Head.of(seq, line) if type(seq) is int and seq > 0 else None
-
-
-def _whole_end(path: Path) -> tuple[int, Head | None]:
-    """Where the last line that is a verdict ends, and its head."""
-    data = path.read_bytes()
-    end = data.rfind(b"\n") + 1
-    while end > 0:
-        begin = data.rfind(b"\n", 0, end - 1) + 1
-        if head := head_of(data[begin : end - 1]):
-            return end, head
-        end = begin
-    return 0, None
-
-
-def _move_aside(path: Path) -> None:
-    aside = path.with_suffix(f".damaged-{time.time_ns()}")
-    path.replace(aside)
-    log.error("%s: holds no verdict that can be read; moved to %s", path, aside.name)
-
-
-def _deleted(path: Path) -> bool:
-    """Delete a segment; whether that could be. One that cannot counts no longer: those after it must make the room."""
-    try:
-        path.unlink(missing_ok=True)
-    except OSError as error:
-        log.error("%s: cannot be deleted (%s); left where it is", path, error.strerror)  # noqa: TRY400  # no traceback
-        return False
-    return True

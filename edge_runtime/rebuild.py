@@ -11,8 +11,9 @@ from dataclasses import replace
 from pydantic import ValidationError
 
 from edge_runtime.chain import Head, digest, merged
-from edge_runtime.ledger import Ledger, Line
+from edge_runtime.ledger import Ledger
 from edge_runtime.outbox_file import Row, State
+from edge_runtime.segment import Line
 from edge_runtime.verdict import Call, Shed, Verdict
 
 log = logging.getLogger(__name__)

@@ -13,8 +13,9 @@ from contextlib import suppress
 
 from edge_runtime import watermark
 from edge_runtime.chain import Head
-from edge_runtime.ledger import Ledger, no_room
+from edge_runtime.ledger import Ledger
 from edge_runtime.outbox_file import Row, State, Waiting
+from edge_runtime.segment import no_room
 
 log = logging.getLogger(__name__)
 

@@ -17,8 +17,8 @@ import pytest
 
 from edge_runtime.audit_files import Question, run_audit
 from edge_runtime.chain import GENESIS, digest
-from edge_runtime.ledger import read_lines
 from edge_runtime.outbox import Outbox
+from edge_runtime.segment import read_lines
 
 KILLS = int(os.environ.get("KENPIN_KILLS", "12"))
 

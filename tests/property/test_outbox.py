@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from edge_runtime.chain import GENESIS
-from edge_runtime.ledger import read_lines
 from edge_runtime.outbox import Balance, Bounds, Entry, Outbox
+from edge_runtime.segment import read_lines
 from edge_runtime.verdict import Call, Verdict
 from tests.property.strategies import verdicts
 

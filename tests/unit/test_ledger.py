@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from edge_runtime import second_copy
-from edge_runtime.ledger import read_lines
 from edge_runtime.outbox import Balance, Bounds, Entry, Outbox
+from edge_runtime.segment import read_lines
 from tests.unit.test_outbox import SMALL, VERDICT
 
 
