@@ -3,7 +3,7 @@
 The second copy beside the outbox, and the record that `kenpin-edge audit` reads. Segments lie in `<data>/ledger/`,
 named by the first number in them and the UTC day they were begun: `000000010482-20261125.jsonl`. The number comes
 first, so that they sort in order of the chain even where the clock was set back. The oldest go first, whole, so what
-is there is always the end of the chain without a hole.
+is there is the end of the chain. What was found damaged lies aside among them, and goes as old as they are.
 """
 
 import logging
@@ -11,12 +11,25 @@ import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from itertools import zip_longest
 from pathlib import Path
 from typing import IO
 
 from edge_runtime.chain import Head
 from edge_runtime.disk import sync_folder
-from edge_runtime.segment import Line, Segment, cut, deleted, first_of, move_aside, read_lines, whole_end
+from edge_runtime.segment import (
+    ASIDE,
+    Line,
+    Segment,
+    cut,
+    deleted,
+    is_lost,
+    listed,
+    moved_aside,
+    read_lines,
+    saved,
+    whole_end,
+)
 
 log = logging.getLogger(__name__)
 
@@ -41,17 +54,18 @@ class Ledger:
         self._segment_bytes = min(SEGMENT_BYTES, max_bytes // 8)
         self._file: IO[bytes] | None = None
         self._segments: list[Segment] = []
+        self._aside: list[Segment] = []
         self._broken_off = False
         self.last: Head | None = None
         self.synced = 0
         self.reopen()
 
     def reopen(self) -> None:
-        """Look at the folder anew."""
+        """Look at the folder anew, and move aside what cannot be read at the end of it."""
         self.close()
         self.folder.mkdir(parents=True, exist_ok=True)
-        found = [(first, path) for path in self.folder.glob("*.jsonl") if (first := first_of(path)) is not None]
-        self._segments = [Segment(path, first, path.stat().st_size) for first, path in sorted(found)]
+        self._segments = listed(self.folder, "*.jsonl")
+        self._aside = listed(self.folder, f"*{ASIDE}*")
         self.last = self._find_last()
         self.synced = self.last.seq if self.last else 0
 
@@ -96,24 +110,33 @@ class Ledger:
                 self.synced = self.last.seq if self.last else self.synced
 
     def drop_oldest(self, below: int | None = None) -> bool:
-        """Delete the oldest closed segment, if all its numbers are less than `below`; whether one was deleted."""
-        while len(self._segments) > 1 and (below is None or self._segments[1].first <= below):
-            if deleted(self._segments.pop(0).path):
+        """Delete the oldest closed segment, if all its numbers are less than `below`; whether one was deleted.
+
+        What lies aside counts as one, whatever is in it.
+        """
+        while oldest := self._oldest(below):
+            (self._aside if oldest in self._aside else self._segments).remove(oldest)
+            if deleted(oldest.path):
                 return True
         return False
 
     def drop_all(self) -> bool:
         """Delete all segments, to begin anew further on; whether there were any."""
         self.close()
-        dropped, self._segments, self.last = self._segments, [], None
+        dropped, self._segments, self._aside, self.last = [*self._segments, *self._aside], [], [], None
         return sum(deleted(segment.path) for segment in dropped) > 0
 
     def lines(self, after: int = 0) -> Iterator[Line]:
-        """The lines of all segments that may hold numbers above `after`, in order; a damaged one is a line, too."""
-        for index, segment in enumerate(self._segments):
-            following = self._segments[index + 1].first if index + 1 < len(self._segments) else None
-            if following is None or following > after + 1:
-                yield from read_lines(segment.path)
+        """The lines of all segments that may hold numbers above `after`, in order; a damaged one is a line, too.
+
+        A segment that the disk does not give back is moved aside, and is followed by the next.
+        """
+        for segment, following in zip_longest(tuple(self._segments), tuple(self._segments[1:])):
+            if following is None or following.first > after + 1:
+                try:
+                    yield from read_lines(segment.path)
+                except OSError as error:
+                    self._set_aside(segment, error)
 
     def close(self) -> None:
         """Close the segment in use, synced where that can be."""
@@ -147,28 +170,63 @@ class Ledger:
         return self._file
 
     def _keep_bounds(self) -> None:
-        while (
-            sum(segment.size for segment in self._segments) + self._segment_bytes > self._max_bytes
-            and self.drop_oldest()
-        ):
+        def size() -> int:
+            return sum(segment.size for segment in (*self._segments, *self._aside))
+
+        while size() + self._segment_bytes > self._max_bytes and self.drop_oldest():
             pass
-        oldest = time.strftime("%Y%m%d", time.gmtime(max(self._now() - self._max_age_s - _DAY_S, 0)))
+        day = time.strftime("%Y%m%d", time.gmtime(max(self._now() - self._max_age_s - _DAY_S, 0)))
         for _ in range(AGED_AT_ONCE):
-            if self._segments[0].path.stem.rpartition("-")[2] > oldest or not self.drop_oldest():
+            if (oldest := self._oldest()) is None or oldest.day > day or not self.drop_oldest():
                 break
+
+    def _oldest(self, below: int | None = None) -> Segment | None:
+        """What goes first: a closed segment with no number from `below` on, or what lies aside."""
+        closed = len(self._segments) > 1 and (below is None or self._segments[1].first <= below)
+        return min([*self._aside, *self._segments[: int(closed)]], key=lambda each: each.first, default=None)
 
     def _find_last(self) -> Head | None:
         """The last whole line; what follows it is cut off, a segment without any is moved aside."""
         while self._segments:
             segment = self._segments[-1]
-            end, last = whole_end(segment.path)
+            try:
+                end, last = whole_end(segment.path)
+            except OSError as error:
+                self._set_aside(segment, error)
+                continue
             if last is not None:
                 if end < segment.size:
-                    cut(segment, end)
+                    self._cut(segment, end)
                 return last
             self._segments.pop()
-            if segment.size:
-                move_aside(segment.path)
-            else:  # killed before the first line
-                segment.path.unlink()
+            if not segment.size:  # killed before the first line
+                deleted(segment.path)
+            elif aside := moved_aside(segment, "holds no verdict that can be read"):
+                self._aside.append(aside)
         return None
+
+    def _cut(self, segment: Segment, end: int) -> None:
+        try:
+            if aside := cut(segment, end):
+                self._aside.append(aside)
+        except OSError as error:
+            log.error("%s: cannot be mended (%s); a new one is begun", segment.path, error.strerror)  # noqa: TRY400  # no traceback
+            self._broken_off = True
+
+    def _set_aside(self, segment: Segment, error: OSError) -> None:
+        """Move aside a segment that the disk does not give back, but for what could be read of it.
+
+        Raises the error itself where it is of another kind, and may pass.
+        """
+        if not is_lost(error):
+            raise error
+        if segment is self._segments[-1]:
+            self.break_off()
+        if isinstance(error, FileNotFoundError):  # somebody has just deleted it
+            aside = None
+        else:
+            aside = moved_aside(segment, f"cannot be read ({error.strerror})")
+        if aside:
+            self._aside.append(aside)
+        if not aside or not saved(aside, segment):
+            self._segments.remove(segment)

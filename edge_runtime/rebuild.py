@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from pydantic import ValidationError
 
-from edge_runtime.chain import Head, digest, merged
+from edge_runtime.chain import GENESIS, Head, digest, merged
 from edge_runtime.ledger import Ledger
 from edge_runtime.outbox_file import Row, State
 from edge_runtime.segment import Line
@@ -110,4 +110,5 @@ def _mark(first: int, last: int, around: Mapping[int, Row], head: Head) -> Shed 
     """The mark for lost verdicts; None where what stands around them is lost, too."""
     before, after = around.get(first - 1), around.get(last + 1)
     ends = head.hash if last == head.seq else str(json.loads(after.json)["prev"]) if after else None
-    return Shed(first=first, last=last, prev=digest(before.json), hash=ends) if before and ends else None
+    prev = digest(before.json) if before else GENESIS if first == 1 else None
+    return Shed(first=first, last=last, prev=prev, hash=ends) if prev and ends else None

@@ -1,5 +1,6 @@
 """The ledger: every verdict's bytes, also after a torn write, a lost file and a full one."""
 
+import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,9 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from edge_runtime import second_copy
+from edge_runtime import ledger, second_copy, segment
+from edge_runtime.audit_files import Question, run_audit
+from edge_runtime.errors import OutboxError
 from edge_runtime.outbox import Balance, Bounds, Entry, Outbox
-from edge_runtime.segment import read_lines
+from edge_runtime.segment import Line, read_lines
 from tests.unit.test_outbox import SMALL, VERDICT
 
 
@@ -198,10 +201,10 @@ def test_what_a_failed_sync_leaves_in_doubt_is_written_again_before_its_rows_go(
         placed = [outbox.append(VERDICT).to_json() for _ in range(5)]
         outbox.done(5)
         placed += [outbox.append(VERDICT).to_json() for _ in range(5)]
-        ledger = outbox._copy.ledger
-        assert ledger._file is not None
-        ledger._file.close()
-        ledger._file = os.fdopen(write, "wb", buffering=0)
+        used = outbox._copy.ledger
+        assert used._file is not None
+        used._file.close()
+        used._file = os.fdopen(write, "wb", buffering=0)
         outbox.done(10)
         assert outbox.count() == 0
     os.close(read)
@@ -226,3 +229,112 @@ def test_a_segment_that_cannot_be_deleted_does_not_keep_the_ledger_from_its_boun
         assert outbox.count() == 0
     assert "cannot be deleted" in caplog.text
     assert sum(path.stat().st_size for path in segments_of(tmp_path)[1:]) <= SHORT.ledger_bytes
+
+
+# What the disk does not give back
+
+
+def make_unreadable(path: Path) -> None:
+    """Reading it is an input/output error, a real one; moving it needs none."""
+    path.unlink()
+    path.symlink_to("/proc/self/mem")
+
+
+def test_a_newest_segment_that_the_disk_does_not_give_back_stops_no_station_whose_outbox_is_sound(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    placed = delivered(tmp_path, 80)
+    before = segments_of(tmp_path)
+    with Outbox(tmp_path, bounds=SHORT) as outbox:
+        placed += [outbox.append(VERDICT).to_json() for _ in range(3)]
+    make_unreadable(before[-1])
+    for _ in range(2):
+        with Outbox(tmp_path, bounds=SHORT) as outbox:
+            placed.append(outbox.append(VERDICT).to_json())
+    assert segments_of(tmp_path)[: len(before) - 1] == before[:-1]
+    assert ledger_of(tmp_path)[-5:] == placed[-5:], "what waited is there again"
+    assert f"{before[-1]}: cannot be read (Input/output error); moved to" in caplog.text
+    assert len(list((tmp_path / "ledger").glob("*.damaged-*"))) == 1
+
+
+@pytest.mark.parametrize("which", [0, 1])
+def test_where_both_copies_are_damaged_what_the_disk_does_not_give_back_is_lost_told_and_marked(
+    tmp_path: Path, which: int
+) -> None:
+    told: list[tuple[int, int, int]] = []
+    with Outbox(tmp_path, bounds=SHORT) as outbox:
+        for _ in range(80):
+            outbox.append(VERDICT)
+        head = outbox.head()
+    damaged, following = segments_of(tmp_path)[which : which + 2]
+    first, last = int(damaged.stem.split("-")[0]), int(following.stem.split("-")[0]) - 1
+    make_unreadable(damaged)
+    (tmp_path / "outbox.db").write_bytes(os.urandom(9000))
+    with Outbox(tmp_path, bounds=SHORT, on_shed=lambda *what: told.append(what)) as outbox:
+        lost = last - first + 1
+        assert outbox.balance() == Balance(verdicts=80, acknowledged=0, shed=lost, waiting=80 - lost)
+        assert told == [(lost, first, last)]
+        placed = outbox.append(VERDICT)
+    assert (placed.seq, placed.prev) == (81, head.hash)
+    assert placed.shed is not None
+    assert [(mark.first, mark.last) for mark in placed.shed] == [(first, last)]
+    log = tmp_path / "log.jsonl"
+    log.write_bytes(b"".join(line + b"\n" for line in ledger_of(tmp_path)))
+    assert run_audit(Question([log])) == 0, "the chain bridges the gap"
+
+
+def test_what_can_be_read_of_such_a_segment_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No disk at hand fails in the middle of a file."""
+    placed = delivered(tmp_path, 80)
+    broken = segments_of(tmp_path)[1]
+    whole = [line.json for line in read_lines(broken)]
+
+    def read_a_part(path: Path) -> Iterator[Line]:
+        for line in read_lines(path):
+            if path.stem == broken.stem and line.number > 7 and len(list(read_lines(path))) == len(whole):
+                raise OSError(errno.EIO, os.strerror(errno.EIO), str(path))
+            yield line
+
+    for module in (ledger, segment):
+        monkeypatch.setattr(module, "read_lines", read_a_part)
+    (tmp_path / "outbox.db").write_bytes(os.urandom(9000))
+    (tmp_path / "ledger" / "watermark.json").unlink()
+    with Outbox(tmp_path, bounds=SHORT) as outbox:
+        assert outbox.balance().shed == len(whole) - 7
+        assert outbox.balance().balanced
+    first = placed.index(whole[0])
+    assert ledger_of(tmp_path) == placed[: first + 7] + placed[first + len(whole) :]
+
+
+@pytest.mark.parametrize("passing", [errno.EMFILE, errno.EACCES])
+def test_where_files_or_rights_are_wanting_nothing_is_moved_aside(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, passing: int
+) -> None:
+    placed = delivered(tmp_path, 80)
+
+    def fails(_path: Path) -> None:
+        raise OSError(passing, os.strerror(passing))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(ledger, "whole_end", fails)
+        with pytest.raises(OutboxError, match="cannot be used"):
+            Outbox(tmp_path, bounds=SHORT)
+    Outbox(tmp_path, bounds=SHORT).close()
+    assert ledger_of(tmp_path) == placed
+
+
+def test_what_lies_aside_is_within_the_bounds_of_the_ledger_and_goes_as_old_as_its_neighbours(tmp_path: Path) -> None:
+    for _ in range(20):
+        with Outbox(tmp_path, bounds=SHORT) as outbox:
+            for _ in range(20):
+                outbox.done(outbox.append(VERDICT).seq)
+        newest = segments_of(tmp_path)[-1]
+        newest.write_bytes(newest.read_bytes() + b"rubbish\n" * 1000)
+    with Outbox(tmp_path, bounds=SHORT) as outbox:
+        for _ in range(20):
+            outbox.done(outbox.append(VERDICT).seq)
+    folder = tmp_path / "ledger"
+    assert sum(path.stat().st_size for path in folder.iterdir()) <= SHORT.ledger_bytes + 10_000
+    aside, whole = sorted(folder.glob("*.damaged-*")), segments_of(tmp_path)
+    assert 1 < len(aside) < 20
+    assert aside[0].stem >= whole[0].stem
