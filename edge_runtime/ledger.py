@@ -7,6 +7,7 @@ is there is the end of the chain. What was found damaged lies aside among them, 
 """
 
 import logging
+import math
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -23,7 +24,9 @@ from edge_runtime.segment import (
     Segment,
     cut,
     deleted,
+    head_of,
     is_lost,
+    links,
     listed,
     moved_aside,
     read_lines,
@@ -126,6 +129,21 @@ class Ledger:
         dropped, self._segments, self._aside, self.last = [*self._segments, *self._aside], [], [], None
         return sum(deleted(segment.path) for segment in dropped) > 0
 
+    def cut_above(self, up_to: int) -> None:
+        """Move aside what stands at the end with numbers above `up_to`."""
+        self.close()
+        self.last = self._find_last(up_to)
+        self.synced = self.last.seq if self.last else 0
+
+    def goes_on_from(self, head: Head) -> bool:
+        """Whether a verdict that is chained to `head` is here, or none of before that one. Raises OSError."""
+        if not self._segments or self._segments[0].first > head.seq + 1:
+            return True
+        after = next(
+            (line for line in self.lines(head.seq) if (found := head_of(line.json)) and found.seq > head.seq), None
+        )
+        return after is not None and links(after.json, head)
+
     def lines(self, after: int = 0) -> Iterator[Line]:
         """The lines of all segments that may hold numbers above `after`, in order; a damaged one is a line, too.
 
@@ -185,12 +203,12 @@ class Ledger:
         closed = len(self._segments) > 1 and (below is None or self._segments[1].first <= below)
         return min([*self._aside, *self._segments[: int(closed)]], key=lambda each: each.first, default=None)
 
-    def _find_last(self) -> Head | None:
-        """The last whole line; what follows it is cut off, a segment without any is moved aside."""
+    def _find_last(self, up_to: float = math.inf) -> Head | None:
+        """The last whole line, not above `up_to`; what follows is cut off, a segment without any is moved aside."""
         while self._segments:
             segment = self._segments[-1]
             try:
-                end, last = whole_end(segment.path)
+                end, last = whole_end(segment.path, up_to)
             except OSError as error:
                 self._set_aside(segment, error)
                 continue
@@ -201,7 +219,9 @@ class Ledger:
             self._segments.pop()
             if not segment.size:  # killed before the first line
                 deleted(segment.path)
-            elif aside := moved_aside(segment, "holds no verdict that can be read"):
+            elif aside := moved_aside(
+                segment, f"holds no verdict that {'can be read' if up_to == math.inf else 'fits the outbox'}"
+            ):
                 self._aside.append(aside)
         return None
 

@@ -259,16 +259,15 @@ class Outbox:
 
     def _agree(self, *, damaged: bool) -> None:
         """Bring outbox and ledger to the same end, at the start."""
-        last = self._copy.ledger.last
-        if last and last.seq > self._state.seq:  # the ledger is written after the outbox: that one was lost
-            if not damaged:
+        ledger, state = self._copy.ledger, self._state
+        if ledger.last and ledger.last.seq > state.seq and (state.seq == 0 or ledger.goes_on_from(state.head)):
+            if not damaged:  # the ledger is written after the outbox: that one was lost
                 log.error("%s: ends before its ledger does; it is made anew from that", self.path)
-            self._rebuild(watermark.read(self._copy.ledger.folder) or (self._state if self._state.seq else None))
+            self._rebuild(watermark.read(ledger.folder) or (state if state.seq else None))
             return
-        if last is None and damaged:
+        if ledger.last is None and damaged:
             log.error("%s: a new chain begins at seq 1: the ledger has nothing to make it anew from", self.path)
-        if last and last.seq == self._state.seq and last.hash != self._state.hash:
-            log.error("%s: verdict %d is not what was kept; see kenpin-edge audit", self._copy.ledger.folder, last.seq)
+        self._copy.fit(state)
         if self._copy.reached < self._state.done:
             lost = f"{self._copy.reached + 1} to {self._state.done}"
             log.error("%s: lacks verdicts %s, which were delivered", self._copy.ledger.folder, lost)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 from edge_runtime import watermark
-from edge_runtime.chain import Head
+from edge_runtime.chain import Head, digest
 from edge_runtime.ledger import Ledger
 from edge_runtime.outbox_file import Row, State, Waiting
 from edge_runtime.segment import no_room
@@ -39,6 +39,20 @@ class SecondCopy:
         self.reached = ledger.last.seq if ledger.last else 0
         self._rows = rows
         self._complained = self._skips = False
+
+    def fit(self, state: State) -> None:
+        """At the start: cut off an end of the ledger that is not what the outbox has, to be copied anew.
+
+        Raises OSError.
+        """
+        if self.ledger.last and self.ledger.last.seq > state.seq:
+            self.ledger.cut_above(state.seq)
+        if self.ledger.last and self._has_another(self.ledger.last):
+            self.ledger.cut_above(self.ledger.last.seq - 1)
+        last = self.ledger.last
+        self.reached = last.seq if last else 0
+        if last and last.seq == state.seq and last.hash != state.hash:  # and it was delivered: nobody has it anew
+            log.error("%s: verdict %d is not what was kept; see kenpin-edge audit", self.ledger.folder, last.seq)
 
     def follow(self, rows: Sequence[Row], before: int, head: Head, done: int) -> None:
         """Copy what was just committed, and what is still due.
@@ -131,6 +145,14 @@ class SecondCopy:
                 return
         self.ledger.break_off()
         self.reached = min(self.reached, self.ledger.synced)
+
+    def _has_another(self, head: Head) -> bool:
+        """Whether a verdict with that number waits, and is not that one."""
+        try:
+            kept = self._rows(head.seq - 1, head.seq, 1)
+        except sqlite3.Error:  # the outbox's own next step sees to a damage of it
+            return False
+        return bool(kept) and digest(kept[0].json) != head.hash
 
     def _begin_after(self, up_to: int) -> None:
         self.ledger.drop_all()

@@ -3,6 +3,7 @@
 import errno
 import json
 import logging
+import math
 import os
 import time
 from collections.abc import Iterator
@@ -117,13 +118,23 @@ def head_of(line: bytes) -> Head | None:
     return Head.of(seq, line) if type(seq) is int and seq > 0 else None
 
 
-def whole_end(path: Path) -> tuple[int, Head | None]:
-    """Where the last line that is a verdict ends, and its head."""
+def links(line: bytes, head: Head) -> bool:
+    """Whether a line is the verdict that comes next after `head`."""
+    try:
+        values = json.loads(line)
+        return (values["seq"], values["prev"]) == (head.seq + 1, head.hash)
+    except (ValueError, LookupError, TypeError, RecursionError):
+        return False
+
+
+def whole_end(path: Path, up_to: float = math.inf) -> tuple[int, Head | None]:
+    """Where the last line ends that is a verdict, with a number not above `up_to`, and its head. Raises OSError."""
     data = path.read_bytes()
     end = data.rfind(b"\n") + 1
     while end > 0:
         begin = data.rfind(b"\n", 0, end - 1) + 1
-        if head := head_of(data[begin : end - 1]):
+        head = head_of(data[begin : end - 1])
+        if head and head.seq <= up_to:
             return end, head
         end = begin
     return 0, None

@@ -312,7 +312,7 @@ def test_where_files_or_rights_are_wanting_nothing_is_moved_aside(
 ) -> None:
     placed = delivered(tmp_path, 80)
 
-    def fails(_path: Path) -> None:
+    def fails(_path: Path, _up_to: float) -> None:
         raise OSError(passing, os.strerror(passing))
 
     with monkeypatch.context() as patched:
@@ -338,3 +338,51 @@ def test_what_lies_aside_is_within_the_bounds_of_the_ledger_and_goes_as_old_as_i
     aside, whole = sorted(folder.glob("*.damaged-*")), segments_of(tmp_path)
     assert 1 < len(aside) < 20
     assert aside[0].stem >= whole[0].stem
+
+
+# An end that is not the outbox's
+
+
+@pytest.mark.parametrize(
+    ("was", "became"),
+    [
+        (b'"seq":20', b'"seq":60'),  # one bit
+        (b'"seq":20', b'"seq":21'),
+        (b'"seq":20', b'"seq":16'),
+        (b'"verdict":"OK"', b'"verdict":"NG"'),
+    ],
+)
+def test_a_damaged_last_line_does_not_take_the_place_of_a_sound_outbox(
+    tmp_path: Path, was: bytes, became: bytes
+) -> None:
+    told: list[tuple[int, int, int]] = []
+    with Outbox(tmp_path) as outbox:
+        placed = [outbox.append(VERDICT).to_json() for _ in range(20)]
+        outbox.done(10)
+    (file,) = segments_of(tmp_path)
+    damaged = placed[-1].replace(was, became)
+    assert damaged != placed[-1]
+    file.write_bytes(b"".join(line + b"\n" for line in [*placed[:-1], damaged]))
+    with Outbox(tmp_path, on_shed=lambda *what: told.append(what)) as outbox:
+        assert outbox.balance() == Balance(verdicts=20, acknowledged=10, shed=0, waiting=10)
+        placed.append(outbox.append(VERDICT).to_json())
+        assert [row.json for row in outbox.waiting()] == placed[10:]
+    assert told == []
+    assert ledger_of(tmp_path) == placed
+    (aside,) = (tmp_path / "ledger").glob("*.damaged-*")
+    assert aside.read_bytes().endswith(damaged + b"\n")
+
+
+def test_an_outbox_of_an_older_day_is_made_anew_from_a_ledger_that_goes_on_from_it(tmp_path: Path) -> None:
+    with Outbox(tmp_path, bounds=SHORT) as outbox:
+        placed = [outbox.append(VERDICT).to_json() for _ in range(20)]
+    old = (tmp_path / "outbox.db").read_bytes()
+    for count in (20, 400):  # then the ledger has nothing of before any more
+        with Outbox(tmp_path, bounds=SHORT) as outbox:
+            placed += [outbox.append(VERDICT).to_json() for _ in range(count)]
+            outbox.done(len(placed) - 10)
+        (tmp_path / "outbox.db").write_bytes(old)
+        with Outbox(tmp_path, bounds=SHORT) as outbox:
+            assert outbox.head().seq == len(placed)
+            assert [row.json for row in outbox.waiting()] == placed[-10:]
+    assert ledger_of(tmp_path)[0] != placed[0]
