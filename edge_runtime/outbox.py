@@ -432,8 +432,12 @@ class Outbox:
             self._tell_alarms()
 
     def _tell_alarms(self) -> None:
-        while self._alarms:
-            self._alarms.popleft()()
+        while True:
+            try:
+                alarm = self._alarms.popleft()
+            except IndexError:  # also where another thread has just told the last one
+                return
+            alarm()
 
     @contextmanager
     def _explained(self) -> Iterator[None]:

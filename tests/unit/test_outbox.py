@@ -8,8 +8,11 @@ import signal
 import sqlite3
 import subprocess
 import sys
+from collections import deque
+from collections.abc import Callable
 from contextlib import closing
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -427,6 +430,22 @@ def test_damage_is_told_whether_it_is_found_at_the_start_or_later(tmp_path: Path
         assert [row.seq for row in outbox.waiting()] == [1, 2]
     assert "verdict 1 is not what was kept" in told[1][0]
     assert {moved_to for _, moved_to in told} == {path.name for path in tmp_path.glob("outbox.damaged-*.db")}
+
+
+class AsJustSeen(deque[Callable[[], None]]):
+    """Seems to hold an alarm to whoever looks first: so it did, before another thread told it."""
+
+    def __bool__(self) -> bool:
+        return True
+
+
+def test_an_alarm_that_another_thread_has_just_told_fails_no_commit(tmp_path: Path) -> None:
+    told: list[int] = []
+    with Outbox(tmp_path) as outbox:
+        outbox._alarms = AsJustSeen([partial(told.append, 1), partial(told.append, 2)])
+        assert outbox.append(VERDICT).seq == 1
+        assert outbox.append(VERDICT).seq == 2
+    assert told == [1, 2]
 
 
 # Made anew, part by part
