@@ -14,8 +14,8 @@ from pathlib import Path
 
 from edge_runtime.audit import Audited, Finding, Log, audit, collect
 from edge_runtime.chain import Head
+from edge_runtime.damaged import ASIDE
 from edge_runtime.errors import UsageError
-from edge_runtime.outbox import ASIDE
 from edge_runtime.outbox_file import State, Waiting
 from edge_runtime.segment import LINE_BYTES, first_of
 from edge_runtime.station import Station

@@ -21,6 +21,7 @@ from typing import Self, TypeVar
 
 from edge_runtime import watermark
 from edge_runtime.chain import Head, merged, place
+from edge_runtime.damaged import move_aside
 from edge_runtime.errors import OutboxError
 from edge_runtime.ledger import Ledger
 from edge_runtime.lock import lock_folder
@@ -33,9 +34,6 @@ from edge_runtime.verdict import Call, Verdict
 
 log = logging.getLogger(__name__)
 
-ASIDE = "outbox.damaged-"
-DAMAGED = 3
-"""Damaged files that are kept for who wants to know why: the newest ones. All that was in them is in the ledger."""
 SHED_AT_ONCE = 100
 """Rows: enough that shedding is rare, few enough that little is lost for a burst."""
 SHED_TRIES = 20
@@ -325,19 +323,10 @@ class Outbox:
             return OutboxFile(self.path, self._bounds.outbox_bytes), True
 
     def _move_aside(self, why: str) -> None:
-        stamp = time.strftime("%Y%m%dT%H%M%S", time.gmtime())
-        aside = self.path.with_name(f"{ASIDE}{stamp}-{time.time_ns() % 10**9:09}.db")
-        for ending in ("", "-wal", "-shm"):
-            part = self.path.with_name(self.path.name + ending)
-            if part.exists():
-                part.replace(aside.with_name(aside.name + ending))
-        damaged = {path.name.removesuffix("-wal").removesuffix("-shm") for path in self.path.parent.glob(f"{ASIDE}*")}
-        for name in sorted(damaged)[:-DAMAGED]:
-            for ending in ("", "-wal", "-shm"):
-                self.path.with_name(name + ending).unlink(missing_ok=True)
+        aside = move_aside(self.path)
         why = " ".join(why.split())
-        log.error("%s: is damaged (%s); moved to %s", self.path, why, aside.name)
-        self._alarms.append(partial(self._on_damage, why, aside.name))
+        log.error("%s: is damaged (%s); moved to %s", self.path, why, aside)
+        self._alarms.append(partial(self._on_damage, why, aside))
 
     def _healed(self, work: Callable[[], _T]) -> _T:
         """Do `work`; where the file turns out damaged, make it anew and do it once more."""
