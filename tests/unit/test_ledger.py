@@ -167,7 +167,10 @@ def test_while_the_ledger_cannot_be_written_what_was_delivered_waits_and_nothing
 
 
 def test_where_it_cannot_be_written_for_days_only_the_last_that_were_delivered_wait_and_the_log_says_so(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(second_copy, "HELD", 10)
     placed = delivered(tmp_path, 80)
@@ -182,6 +185,8 @@ def test_where_it_cannot_be_written_for_days_only_the_last_that_were_delivered_w
         assert outbox.balance() == Balance(verdicts=121, acknowledged=121, shed=0, waiting=0)
     assert ledger_of(tmp_path) == placed[:80] + placed[110:], "a hole, and the segments before it"
     assert caplog.text.count("delivered verdicts go without a copy, from 81 on") == 1
+    assert run_audit(Question(segments_of(tmp_path))) == 1
+    assert "verdicts 81 to 110 removed, or never received" in capsys.readouterr().out
 
 
 def test_where_the_outbox_is_full_what_was_delivered_goes_before_anything_is_shed(tmp_path: Path) -> None:
@@ -211,7 +216,11 @@ def test_what_a_failed_sync_leaves_in_doubt_is_written_again_before_its_rows_go(
     first, second = segments_of(tmp_path)
     assert [line.json for line in read_lines(first)] == placed
     assert [line.json for line in read_lines(second)] == placed[5:]
+    assert run_audit(Question(segments_of(tmp_path))) == 0, "the same bytes twice are no harm"
+    for file in (tmp_path / "outbox.db", tmp_path / "ledger" / "watermark.json"):
+        file.unlink()
     with Outbox(tmp_path) as outbox:
+        assert outbox.balance() == Balance(verdicts=10, acknowledged=0, shed=0, waiting=10)
         assert outbox.append(VERDICT).seq == 11
 
 
