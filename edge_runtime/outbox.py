@@ -286,7 +286,8 @@ class Outbox:
         for begin in range(0, len(rows), AT_ONCE):
             with self._file.transaction():
                 self._file.insert(rows[begin : begin + AT_ONCE])
-            self._go_on(f"the outbox is made anew: {begin} of {len(rows)} verdicts are written")
+            written = min(begin + AT_ONCE, len(rows))
+            self._go_on(f"the outbox is made anew: {written} of {len(rows)} verdicts are written")
         with self._file.transaction():
             for key, seq, json in answers(self._copy.ledger, after=new.seq - REQUESTS):
                 self._file.remember(key, seq, json)

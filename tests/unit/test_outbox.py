@@ -475,7 +475,7 @@ def test_a_long_making_anew_is_told_part_by_part_at_the_start_and_while_running(
     lose(tmp_path)
     with Outbox(tmp_path, goes_on=said.append) as outbox:
         assert said[0] == "the outbox is made anew: 50 verdicts of the ledger are read"
-        assert said[-1] == "the outbox is made anew: 150 of 200 verdicts are written"
+        assert said[-1] == "the outbox is made anew: 200 of 200 verdicts are written"
         assert len(said) == 8
         before, said[:] = outbox.went_on, []
         break_while_open(outbox)
