@@ -4,6 +4,7 @@ import json
 from types import SimpleNamespace
 
 import paho.mqtt.client as mqtt
+import pytest
 
 from edge_runtime.commands import Asker
 from edge_runtime.inbox import Inbox
@@ -39,12 +40,14 @@ class Robot:
         assert letter.settled is not None
         letter.settled()  # the broker has it
 
-    def ask(self, message: int, correlation: bytes, *, again: bool = False, qos: int = 1) -> None:
+    def ask(
+        self, message: int, correlation: bytes, *, again: bool = False, qos: int = 1, reply_to: str = "robot/7"
+    ) -> None:
         """Message `message` over this connection. `again`: the broker has sent it before."""
         arrived = mqtt.MQTTMessage(message, f"{STATION}cmd/inspect".encode())
         arrived.qos = qos
         arrived.dup = again
-        arrived.properties = SimpleNamespace(CorrelationData=correlation, ResponseTopic="robot/7")  # type: ignore[assignment]
+        arrived.properties = SimpleNamespace(CorrelationData=correlation, ResponseTopic=reply_to)  # type: ignore[assignment]
         self.inbox.take(arrived)
 
     def garble(self, message: int) -> None:
@@ -104,6 +107,37 @@ def test_a_topic_that_is_no_utf_8_is_done_with_and_holds_up_nothing() -> None:
     robot.ask(2, b"part-1")
     robot.judge()
     assert robot.acknowledged == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("reply_to", "why"),
+    [
+        ("", "empty"),
+        ("a/" * 128, "more than 128 levels"),
+        ("a" * 4097, "longer than 4096 bytes"),
+        ("检" * 1366, "longer than 4096 bytes"),
+        ("robot\0/7", "control characters"),
+        ("robot/+/7", "wildcards"),
+        (f"{STATION}verdict", "a topic of the station's own"),
+    ],
+)
+def test_who_cannot_be_answered_is_not_obeyed_and_the_command_is_done_with(
+    reply_to: str, why: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    robot = Robot()
+    robot.ask(1, b"part-1", reply_to=reply_to)
+    assert (robot.asked, robot.answers) == ([], []), "a broker would end the connection for it, again and again"
+    assert robot.acknowledged == [1]
+    assert why in caplog.text
+    assert len(caplog.text) < 500
+
+
+@pytest.mark.parametrize("reply_to", ["/", "a/" * 127, "a" * 4096, "机器人　7/应答", "$answers/7"])
+def test_who_can_be_answered_is(reply_to: str) -> None:
+    robot = Robot()
+    robot.ask(1, b"part-1", reply_to=reply_to)
+    robot.judge()
+    assert robot.answers == [b"part-1"]
 
 
 def test_who_asks_a_station_that_ends_is_refused_where_the_broker_does_not_keep_the_question() -> None:
