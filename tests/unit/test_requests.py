@@ -1,18 +1,21 @@
 """Requests: what is sent again is one request, and holds up nothing that comes after it."""
 
 import json
+from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 
 import paho.mqtt.client as mqtt
 import pytest
 
+from edge_runtime.broker import KEEPALIVE_S, SESSION_S
 from edge_runtime.commands import Asker
 from edge_runtime.inbox import Inbox
 from edge_runtime.letters import Letter
-from edge_runtime.requests import Requests
+from edge_runtime.requests import REPEATED_S, Requests
 
 STATION = "kenpin/plant-a/L3/cam-2/"
-VERDICT = b'{"verdict":"NG"}'
+NOW = datetime(2026, 3, 1, 6, 0, tzinfo=UTC)
+VERDICT = b'{"captured_at":"2026-03-01T06:00:00.000000Z","verdict":"NG"}'
 
 
 class Robot:
@@ -23,7 +26,8 @@ class Robot:
         self.answers: list[bytes | None] = []
         self.acknowledged: list[int] = []
         self.kept: dict[str, bytes] = {}
-        self.requests = Requests(self.asked.append, self.kept.get, self.kept.__delitem__)
+        self.now = NOW
+        self.requests = Requests(self.asked.append, self.kept.get, self.kept.__delitem__, lambda: self.now)
         self.said: list[bytes] = []
         self.cannot_be_told: set[bytes] = set()
         acknowledge = self.acknowledged.append
@@ -99,6 +103,44 @@ def test_a_request_that_the_broker_sends_again_gets_the_verdict_that_it_has() ->
     assert robot.asked == []
     assert robot.answers == [b"part-1", b"part-1"]
     assert robot.acknowledged == [1, 2]
+
+
+@pytest.mark.parametrize("later_s", [REPEATED_S + 1, 86_400, -1, -86_400])
+def test_what_the_broker_marks_as_sent_again_after_it_could_hold_it_is_a_new_question(later_s: float) -> None:
+    """It has sent it, and the station was killed before it read it; by this name another part was asked for long ago.
+
+    Also where the clock was set back since: how old the verdict is, nobody knows then.
+    """
+    robot = Robot()
+    robot.ask(1, b"part-1")
+    robot.judge()
+    robot.now += timedelta(seconds=later_s)
+    robot.ask(2, b"part-1", again=True)
+    assert len(robot.asked) == 1, "an old OK would be the answer of a new part"
+    assert robot.kept == {}, "and would be, if the daemon were killed now"
+    robot.judge()
+    assert robot.acknowledged == [1, 2]
+
+
+def test_what_the_broker_sends_again_while_it_holds_it_is_answered_with_the_same_verdict() -> None:
+    robot = Robot()
+    robot.ask(1, b"part-1")
+    robot.judge()
+    robot.now += timedelta(seconds=SESSION_S + 1.5 * KEEPALIVE_S)
+    robot.ask(2, b"part-1", again=True)
+    assert (robot.asked, robot.said) == ([], [VERDICT, VERDICT])
+
+
+@pytest.mark.parametrize(
+    "verdict", [b'{"verdict":"OK"}', b'{"captured_at":"2026-03-01T06:00:00","verdict":"OK"}', b"?"]
+)
+def test_a_verdict_that_does_not_say_when_answers_no_question_twice(verdict: bytes) -> None:
+    robot = Robot()
+    robot.ask(1, b"part-1")
+    robot.kept[robot.asked.pop().key] = verdict
+    robot.requests.answer(next(iter(robot.kept)), verdict)
+    robot.ask(2, b"part-1", again=True)
+    assert len(robot.asked) == 1
 
 
 def test_a_topic_that_is_no_utf_8_is_done_with_and_holds_up_nothing() -> None:
