@@ -86,7 +86,7 @@ class Broker:
         self._rivalled = False  # one line, however often
         self._too_large = False  # one line a connection
         self._denied: set[str] = set()  # one line a topic and connection
-        self._leaving: State | None = None
+        self._leaving: tuple[State, datetime] | None = None  # what is said instead of the facts, since when it is so
         self._thread: threading.Thread | None = None  # paho's, while it shall run
         # Unlike names joined by "-", a digest is no other station's; unlike a topic, every broker takes it for an id.
         who = f"kenpin-{hashlib.sha256(self._topic('').encode()).hexdigest()[:16]}"
@@ -139,7 +139,7 @@ class Broker:
         self._thread = None
         self._publisher.stop()
         faulty = kind is not None and not issubclass(kind, BrokerError)
-        self._leaving = State.OFFLINE if faulty else State.STOPPED  # from here on, no status says anything else
+        self._leaving = State.OFFLINE if faulty else State.STOPPED, datetime.now(UTC)
         with_will = faulty and self._five  # 3.1.1 cannot ask for it, so there the station says the same itself
         if self._connected and not with_will:
             try:
@@ -182,6 +182,11 @@ class Broker:
         if self._connected:  # else it is sent with the connection
             self._statuses.send(Letter(self._topic("status"), b""))
 
+    def leave(self, state: State) -> None:
+        """Say `state` from now on, whatever the facts are: nobody inspects any more, and what waits is still sent."""
+        self._leaving = state, datetime.now(UTC)
+        self.say()
+
     def drain(self, patience_s: float, enough: Callable[[], bool] = lambda: False, within_s: float = math.inf) -> int:
         """As the publisher's: wait until all verdicts are delivered, within bounds; how many still wait."""
         return self._publisher.drain(patience_s, enough, within_s)
@@ -202,11 +207,12 @@ class Broker:
 
     def _status_letter(self) -> Letter:
         """What is retained."""
-        if self._leaving is State.OFFLINE:
+        state, since = self._leaving or (None, None)
+        if state is State.OFFLINE:
             status = Status(state=State.OFFLINE, **self._who())
         else:
             facts = self._facts()
-            facts = facts.model_copy(update={"state": self._leaving}) if self._leaving else facts
+            facts = facts.model_copy(update={"state": state, "since": since}) if state else facts
             status = Status(**dict(facts), at=datetime.now(UTC), **self._who())
         return Letter(self._topic("status"), status.to_json())
 

@@ -20,8 +20,8 @@ import numpy.typing as npt
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from edge_runtime.alignment import Alignment, Matrix
-from edge_runtime.engine import Arrays, Engine, OnnxRuntime, one_line
-from edge_runtime.errors import BundleError, EngineError
+from edge_runtime.engine import Arrays, Engine, OnnxRuntime, one_line, out_of_memory
+from edge_runtime.errors import BundleError, EngineError, may_pass
 from edge_runtime.picture import Image, ViewSpec, view_of_png
 from edge_runtime.quality import Usual
 from edge_runtime.verdict import BundleRef, Thresholds
@@ -49,6 +49,8 @@ MOST_VIEWS = 2**30
 
 MOST_BYTES = 2**31 - 1
 """ONNX is protobuf, which ends there; what is longer is another's file, and not read."""
+
+MEMORY = "there is too little memory; end what else needs it, or give this machine more"
 
 Floats = npt.NDArray[np.float32]
 
@@ -312,7 +314,10 @@ def read_bundle(path: Path) -> bytes:
                 raise BundleError(path, f"is no bundle, its {size:,} bytes are too many for ONNX")
             return file.read()
     except OSError as error:
-        raise BundleError(path, f"cannot be read ({error.strerror}); name a file written by kenpin-export") from error
+        how = "check the disk" if may_pass(error) else "name a file written by kenpin-export"
+        raise BundleError(path, f"cannot be read ({error.strerror}); {how}").due_to(error) from error
+    except MemoryError as error:
+        raise BundleError(path, f"cannot be read, {MEMORY}").due_to(error) from error
 
 
 def open_bundle(path: Path, data: bytes) -> Bundle:
@@ -324,6 +329,8 @@ def open_bundle(path: Path, data: bytes) -> Bundle:
     try:
         engine = OnnxRuntime(data)
     except EngineError as error:
+        if out_of_memory(error.__cause__):
+            raise _too_little_memory(path, error) from error
         why = f"is no ONNX file that can be run; write one with kenpin-export ({error.why})"
         raise BundleError(path, why) from error
     try:
@@ -335,8 +342,14 @@ def open_bundle(path: Path, data: bytes) -> Bundle:
     try:
         _replay(bundle)
     except EngineError as error:
+        if out_of_memory(error.__cause__):
+            raise _too_little_memory(path, error) from error
         raise BundleError(path, f"{error.why}; do not inspect with it, export it again") from error
     return bundle
+
+
+def _too_little_memory(path: Path, error: EngineError) -> BundleError:
+    return BundleError(path, f"cannot be loaded, {MEMORY} ({error.why})").due_to(MemoryError())
 
 
 def _check_contract(bundle: Bundle, engine: OnnxRuntime) -> None:

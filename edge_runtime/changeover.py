@@ -14,7 +14,7 @@ from itertools import chain, repeat
 
 from edge_runtime.bundle import Bundle, load_bundle
 from edge_runtime.engine import about
-from edge_runtime.errors import BundleError, KenpinError, StoreError
+from edge_runtime.errors import TRY_AGAIN, BundleError, KenpinError, StoreError
 from edge_runtime.events import Tell
 from edge_runtime.framing import Framing
 from edge_runtime.inspector import Inspector
@@ -61,6 +61,8 @@ def first_bundle(station: Station, store: Store) -> tuple[Bundle, Choice | None]
         try:
             bundle = store.load(choice.sha256)
         except BundleError as error:
+            if error.service_status == TRY_AGAIN:  # it may well be whole
+                raise
             how = "it is the chosen one and no other takes its place: install it again, or kenpin-edge bundle rollback"
             raise BundleError(error.path, f"{error.why}; {how}") from error
     station.check_against(bundle.info)

@@ -35,6 +35,9 @@ PROVIDERS = {
 }
 """Ours → ONNX Runtime's, which gives to the next what the one before cannot do."""
 
+TOO_LITTLE_MEMORY = ("bad_alloc", "Failed to allocate memory")
+"""ONNX Runtime's words for it, from its loader and from its arena: it has no type for that."""
+
 Arrays = Mapping[str, npt.NDArray[Any]]
 
 
@@ -162,6 +165,11 @@ def _openvino(setting: Setting) -> Any:
     except ImportError as error:  # a system library is missing
         raise EngineError(str(setting), one_line(error)) from error
     return openvino
+
+
+def out_of_memory(error: BaseException | None) -> bool:
+    """Whether an engine's exception says that there was too little memory: that says nothing of the graph."""
+    return isinstance(error, MemoryError) or any(words in str(error) for words in TOO_LITTLE_MEMORY)
 
 
 def one_line(error: BaseException) -> str:

@@ -23,11 +23,20 @@ Each is built from its facts and says what to do. Library code raises them; only
 line on stderr and the exit status they carry.
 """
 
+import errno
 from pathlib import Path
+from typing import Self
 
 TRY_AGAIN, MEND_FIRST = 75, 78
 """What a daemon's end tells its service manager, as in sysexits.h: a new start may help (EX_TEMPFAIL), or a person must
 mend something first (EX_CONFIG)."""
+FOR_A_PERSON = {errno.ENOENT, errno.EACCES, errno.EPERM, errno.EISDIR, errno.ENOTDIR}
+"""What the system refuses because of how a file is named or who may read it: no new start changes that."""
+
+
+def may_pass(cause: BaseException) -> bool:
+    """Whether what the system refuses for `cause` may go well by itself later: a disk, a lock or memory that fails."""
+    return isinstance(cause, MemoryError) or (isinstance(cause, OSError) and cause.errno not in FOR_A_PERSON)
 
 
 class KenpinError(Exception):
@@ -38,6 +47,12 @@ class KenpinError(Exception):
 
     exit_status = 2
     service_status = MEND_FIRST
+
+    def due_to(self, cause: BaseException) -> Self:
+        """This error, after which a daemon is started again where its `cause` may pass."""
+        if may_pass(cause):
+            self.service_status = TRY_AGAIN
+        return self
 
 
 class UsageError(KenpinError):

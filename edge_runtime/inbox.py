@@ -4,6 +4,7 @@ import json
 import logging
 import threading
 import time
+import unicodedata
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -19,6 +20,14 @@ log = logging.getLogger(__name__)
 
 SAID_EACH_S = 1.0
 """One line for what was refused within this time: a flood of commands must not be one of lines."""
+
+MOST_LEVELS = 128
+"""Of a response topic: what EMQX takes by default. Mosquitto takes 200, and ends the connection of who publishes deeper
+down."""
+MOST_BYTES = 4096
+"""The same of its UTF-8: MQTT ends at 65535, brokers and their ACLs mostly long before."""
+SHOWN = 80
+"""Characters of a topic that the log shows."""
 
 
 @dataclass(slots=True)
@@ -101,7 +110,7 @@ class Inbox:
         if reply_to is None and asked is not None:
             reply_to = f"{self._topic}answer"
         elif reply_to is not None and (why := self._unfit(reply_to)):
-            log.warning("cmd/%s: is not obeyed: it cannot be answered on %r, %s", name, reply_to, why)
+            log.warning("cmd/%s: is not obeyed: it cannot be answered on %r, %s", name, reply_to[:SHOWN], why)
             self._settle(received)
             return
         if correlation is None and asked is not None:
@@ -127,7 +136,17 @@ class Inbox:
             answer(said.to_json())
 
     def _unfit(self, reply_to: str) -> str | None:
-        """Why nothing may be answered there: an answer must not look like another message of this station's."""
+        """Why nothing may be answered there: an answer must neither look like another message of this station's, nor be
+        one for which a broker ends the connection: the command would come again, and so would the answer.
+        """
+        if not reply_to:
+            return "which is empty"
+        if len(reply_to.encode()) > MOST_BYTES:
+            return f"which is longer than {MOST_BYTES} bytes"
+        if reply_to.count("/") >= MOST_LEVELS:
+            return f"which has more than {MOST_LEVELS} levels"
+        if any(unicodedata.category(character) == "Cc" for character in reply_to):
+            return "which has control characters"
         if any(wild in reply_to for wild in "+#"):
             return "which has wildcards"
         if reply_to.startswith(self._topic) and reply_to != f"{self._topic}answer":

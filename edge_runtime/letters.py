@@ -6,6 +6,7 @@ again: see `requests.py`.)
 """
 
 import logging
+import math
 import threading
 import time
 from collections import deque
@@ -13,10 +14,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
+from edge_runtime.cameras import Clock
+
 log = logging.getLogger(__name__)
 
 WAITING = 100
 """Events that wait: more than a person would read through."""
+TRIES = 3
+"""Connections that ended with the same letter in flight: a broker that ends them for it would do so for ever."""
+AVOIDED_S = 60.0
+"""How long nobody is answered where such an answer went: the command that asked for it comes again with the next
+connection, and only when it is settled there the broker is rid of it."""
 LOOKED_S = 0.01
 """How often it is looked whether the last ones are sent, at the end."""
 
@@ -44,10 +52,12 @@ class Letters:
     another thread, and all others may be called with paho's locks held, also from within `publish`.
 
     Of more than `most` that wait the oldest give way; where somebody waits for one, the log says so, once a connection.
+    A letter that was in flight when a connection ended, TRIES times running, is given up; where somebody waits for it,
+    what else goes to its topic is for AVOIDED_S, too.
     """
 
-    def __init__(self, publish: Callable[[Letter], int], most: int = WAITING) -> None:
-        self._publish, self._most = publish, most
+    def __init__(self, publish: Callable[[Letter], int], most: int = WAITING, clock: Clock = time.monotonic) -> None:
+        self._publish, self._most, self._clock = publish, most, clock
         self._news: deque[Callable[[], None]] = deque()
         self._busy = threading.Lock()
         # What follows belongs to the thread that holds `_busy`.
@@ -55,6 +65,8 @@ class Letters:
         self._waiting: deque[Letter] = deque()
         self._next: Letter | None = None  # in flight, or to be sent as soon as that is possible
         self._message: int | None = None  # paho's id while it is in flight
+        self._ended = 0  # connections that ended while it was
+        self._avoided: dict[str, float] = {}  # topic → until when
 
     def send(self, letter: Letter) -> None:
         """Send it now, or as soon as the broker is there and has those before it."""
@@ -114,18 +126,37 @@ class Letters:
         _settle(letter)
 
     def _begin(self, *, connected: bool) -> None:
+        if self._message is not None:
+            self._ended += 1
         self._connected, self._message, self._complained = connected, None, False
+        if self._next is not None and self._ended >= TRIES:
+            self._avoid(self._next)
+
+    def _avoid(self, letter: Letter) -> None:
+        log.warning("%s: the connection ended %d times while this was sent there; given up", letter.topic, TRIES)
+        if letter.settled is not None:
+            now = self._clock()
+            self._avoided = {topic: until for topic, until in self._avoided.items() if until > now}
+            self._avoided[letter.topic] = now + AVOIDED_S
+        self._done_with(letter)
 
     def _forget(self, message: int) -> None:
         if message == self._message and self._next is not None:
-            letter, self._next, self._message = self._next, None, None
-            _settle(letter)
+            self._done_with(self._next)
+
+    def _done_with(self, letter: Letter) -> None:
+        self._next, self._message, self._ended = None, None, 0
+        _settle(letter)
 
     def _send(self) -> None:
         if not self._connected or self._message is not None:
             return
-        if self._next is None and self._waiting:
-            self._next = self._waiting.popleft()
+        while self._next is None and self._waiting:
+            letter = self._waiting.popleft()
+            if self._avoided.get(letter.topic, -math.inf) > self._clock():
+                _settle(letter)
+            else:
+                self._next = letter
         if self._next is not None:
             self._message = self._publish(self._next)  # where its answer is here already, it waits in `_news`
 

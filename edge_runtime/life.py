@@ -19,7 +19,7 @@ from edge_runtime.committer import Committer
 from edge_runtime.evidence.store import PictureStore
 from edge_runtime.evidence.writer import Evidence
 from edge_runtime.inspector import Look
-from edge_runtime.messages import OutboxDamaged, VerdictsShed
+from edge_runtime.messages import OutboxDamaged, State, VerdictsShed
 from edge_runtime.metrics import Meters, NoMeters
 from edge_runtime.outbox import Outbox
 from edge_runtime.pulse import Pulse
@@ -40,7 +40,8 @@ log = logging.getLogger(__name__)
 PATIENCE_S = 10.0
 """At the end of a replay: how long no verdict may be delivered before we say so and leave them in the outbox."""
 HASTE_S = 2.0
-"""The same when we were told to stop: service managers kill after a while."""
+"""How long in all where we were told to stop, since service managers kill after a while, or after a fault: the next
+start inspects, and sends the rest beside it."""
 
 
 def inspect(
@@ -66,12 +67,17 @@ def inspect(
             with life.committer, service.looking_after(life.ward(path)):
                 for shot in life.triggers:
                     life.judge(shot)
-        finally:  # also where the outbox is full: what it holds must go out
+        except BaseException:  # also where the outbox is full: what it holds must go out, but nobody inspects meanwhile
+            life.broker.leave(State.OFFLINE)
             life.requests.end()
-            if stop.is_set():
-                waiting = life.broker.drain(HASTE_S, within_s=HASTE_S)
-            else:
-                waiting = life.broker.drain(PATIENCE_S, enough=stop.is_set)
+            life.broker.drain(HASTE_S, within_s=HASTE_S)
+            raise
+        life.requests.end()
+        if stop.is_set():
+            waiting = life.broker.drain(HASTE_S, within_s=HASTE_S)
+        else:
+            life.broker.leave(State.IDLE)
+            waiting = life.broker.drain(PATIENCE_S, enough=stop.is_set)
         if waiting and not stop.is_set():
             raise life.broker.undelivered(waiting)
     count, path = life.triggers.count, life.outbox.path

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from edge_runtime.cameras import Clock
 from edge_runtime.disk import write_whole
-from edge_runtime.errors import RecipeError
+from edge_runtime.errors import RecipeError, may_pass
 from edge_runtime.messages import Labels
 
 log = logging.getLogger(__name__)
@@ -72,7 +72,7 @@ class Recipe:
         """Begin with the kept recipe in `folder`, else with the station file's (`expected`: region → label).
 
         `known`: the bundle's labels. `clock`: that of the frames' `taken`. Raises RecipeError where a kept recipe is
-        there but damaged: which part is expected is then in doubt, and kenpin does not guess.
+        there but damaged, or cannot be read: which part is expected is then in doubt, and kenpin does not guess.
         """
         self.path = folder / "recipe.json"
         self.regions = tuple(expected)
@@ -260,11 +260,10 @@ def _kept(path: Path) -> _Kept:
         return _Kept.model_validate_json(path.read_bytes())
     except FileNotFoundError:
         return _Kept()
-    except (OSError, ValidationError) as error:
-        raise _damaged(path) from error
-
-
-def _damaged(path: Path) -> RecipeError:
-    return RecipeError(
-        f"{path}: is damaged, so which part is expected is in doubt; delete it to begin as the station file says"
-    )
+    except OSError as error:
+        how = "check the disk" if may_pass(error) else "correct its rights"
+        why = f"{path}: cannot be read ({error.strerror}), so which part is expected is in doubt; {how}"
+        raise RecipeError(why).due_to(error) from error
+    except ValidationError as error:
+        why = f"{path}: is damaged, so which part is expected is in doubt"
+        raise RecipeError(f"{why}; delete it to begin as the station file says") from error

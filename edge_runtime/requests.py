@@ -2,7 +2,8 @@
 
 The broker keeps a request until we have acknowledged it, which is when the broker has its answer. What it sends again
 meanwhile is marked so by it, and known by its response topic and correlation data: a request that has its verdict gets
-the same again.
+the same again. But not one whose verdict is older than the broker holds a request: it marks what it has sent, not what
+we have read, so that may be a question by a name that was used before.
 
 Who asks while the station ends is answered by its next start, too, where the broker keeps the question until then.
 Where it does not (MQTT 3.1.1, QoS 0), who asks is told so at once.
@@ -11,23 +12,34 @@ Where it does not (MQTT 3.1.1, QoS 0), who asks is told so at once.
 import logging
 import threading
 from collections.abc import Callable
+from datetime import UTC, datetime
 
-from pydantic import ValidationError
+from pydantic import AwareDatetime, BaseModel, ValidationError
 
+from edge_runtime.broker import SESSION_S
 from edge_runtime.commands import Asker, Order
 from edge_runtime.errors import TriggerError
 from edge_runtime.messages import InspectWish, Refusal
 
 log = logging.getLogger(__name__)
 
+REPEATED_S = 2.0 * SESSION_S
+"""How old a verdict may be that a repeated request is answered with: the broker holds a request for a session after the
+connection has ended, which it may notice half a minute late; and the picture came a little before the verdict."""
 ENDING = "the station ends, so nothing was inspected; ask again when it is back"
+
+
+class _Given(BaseModel):
+    """Of a verdict, when its picture was taken."""
+
+    captured_at: AwareDatetime
 
 
 class Requests:
     """The requests that have no verdict yet. One object for all threads; its lock is held for no call but `ask`.
 
     `ask`: makes a trigger of a request; raises TriggerError. `remembered`: the verdict, as published, that a request of
-    this key got before; None where there is none. `forget`: on the disk when it returns.
+    this key got before; None where there is none. `forget`: on the disk when it returns. `now`: the time, UTC.
     """
 
     def __init__(
@@ -35,8 +47,9 @@ class Requests:
         ask: Callable[[Asker], None],
         remembered: Callable[[str], bytes | None],
         forget: Callable[[str], None],
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        self._ask, self._remembered, self._forget = ask, remembered, forget
+        self._ask, self._remembered, self._forget, self._now = ask, remembered, forget, now
         self._mutex = threading.Lock()
         self._open: dict[str, Order] = {}
         self._over = False
@@ -52,7 +65,7 @@ class Requests:
         with self._mutex:
             earlier = self._open.get(asker.key)
             verdict = self._remembered(asker.key) if earlier is None else None
-            if verdict is not None and not order.again:
+            if verdict is not None and not (order.again and self._is_recent(verdict)):
                 # Not the broker's repetition but a new question, from who counts from 1 again: an old OK is no answer
                 # to it, also if we are killed before it has its own.
                 self._forget(asker.key)
@@ -69,6 +82,17 @@ class Requests:
             order.answer(verdict)
         elif earlier is not None:  # sent again: the later one is answered, and the earlier holds up no acknowledgement
             earlier.let_go()
+
+    def _is_recent(self, verdict: bytes) -> bool:
+        """Whether the broker may hold the request still that got this verdict. In doubt it does not: who asked then
+        gets a newer verdict, which is never wrong. So where its picture is still to come, since the clock was set back,
+        or where it does not say when that was taken.
+        """
+        try:
+            captured = _Given.model_validate_json(verdict).captured_at
+        except ValidationError:
+            return False
+        return 0 <= (self._now() - captured).total_seconds() <= REPEATED_S
 
     def answer(self, key: str, verdict: bytes) -> None:
         """Answer the request of this key: its verdict is kept."""

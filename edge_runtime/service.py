@@ -10,6 +10,7 @@ from textwrap import shorten
 from typing import Self
 
 from edge_runtime.cameras import Clock
+from edge_runtime.errors import KenpinError
 from edge_runtime.notify import ServiceManager
 
 log = logging.getLogger(__name__)
@@ -22,6 +23,7 @@ FED_WITHIN = 4
 """The watchdog is fed in a quarter of the time it allows: twice may go wrong."""
 WHY = 200
 """Characters of why a station does not inspect: `systemctl status` has one line for all; the log has the rest."""
+SPEECHLESS = "cannot say how it goes; see the log"
 PART_S = 30
 """How long a part of something long may take before a service manager gives a start or a stop up: see `goes_on`."""
 
@@ -65,6 +67,7 @@ class Service:
         self._failing: dict[str, str] = {}  # why, of those that do not inspect
         self._states: dict[str, object] = {}
         self._lines: dict[str, str] = {}
+        self._speechless: dict[str, str] = {}  # stations that cannot say how it goes, and why
         self._complaint: str | None = None
         self._ready = self._stopping = False
         self._fed = self._told = clock()
@@ -154,7 +157,8 @@ class Service:
             with self._manager.reloading():
                 for ward in wards:
                     self._safely(ward, ward.reread)
-        changed = [ward for ward in wards if self._has_changed(ward, counts=self._clock() - self._told >= STATUS_S)]
+        counts = self._clock() - self._told >= STATUS_S
+        changed = [ward for ward in wards if self._has_changed(ward, counts=counts)]
         for ward in changed:
             self._safely(ward, ward.changed)
         trouble = self._trouble(wards)
@@ -174,11 +178,32 @@ class Service:
             log.exception("%s: looking after it failed", ward.name)
 
     def _has_changed(self, ward: Ward, *, counts: bool) -> bool:
-        """Whether there is news of it; `counts`: also of what changes all the time."""
-        state, line = ward.state(), ward.line() if counts else self._lines.get(ward.name, "")
-        changed = state != self._states[ward.name] or line != self._lines.get(ward.name, "")
+        """Whether there is news of it; `counts`: also of what changes all the time. One that cannot say has none."""
+        before = self._lines.get(ward.name, "")
+        try:
+            state, line = ward.state(), ward.line() if counts else before
+        except Exception as error:  # noqa: BLE001  # said; whatever it is, the others are looked after
+            self._cannot_say(ward, error)
+            return False
+        if counts:
+            self._speechless.pop(ward.name, None)
+        changed = state != self._states[ward.name] or line != before
         self._states[ward.name], self._lines[ward.name] = state, line
         return changed
+
+    def _line_of(self, ward: Ward) -> str:
+        try:
+            return ward.line()
+        except Exception as error:  # noqa: BLE001  # the same
+            self._cannot_say(ward, error)
+            return SPEECHLESS
+
+    def _cannot_say(self, ward: Ward, error: Exception) -> None:
+        """Say so once. It is no hang: what hangs is asked of no disk."""
+        if self._speechless.get(ward.name) != str(error):
+            self._speechless[ward.name] = str(error)
+            known = isinstance(error, KenpinError)  # a person's line, no traceback
+            log.error("%s cannot say how it goes: %s", ward.name, error, exc_info=None if known else error)
 
     def _trouble(self, wards: list[Ward]) -> str | None:
         """What hangs, said once."""
@@ -206,9 +231,11 @@ class Service:
         with self._mutex:
             wards = list(self._wards.values())
             failing = [f"{name} DOES NOT INSPECT: {shorten(why, WHY)}" for name, why in self._failing.items()]
+        lines = [self._line_of(ward) for ward in wards]
         if len(wards) == self._stations == 1:
-            return wards[0].line()
-        return "; ".join(failing + [f"{ward.name}: {ward.line()}" for ward in wards]) or "no station inspects"
+            return lines[0]
+        going = [f"{ward.name}: {line}" for ward, line in zip(wards, lines, strict=True)]
+        return "; ".join(failing + going) or "no station inspects"
 
 
 def _hung(wards: list[Ward]) -> str | None:

@@ -24,7 +24,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from edge_runtime.bundle import Bundle, BundleInfo, load_bundle, read_bundle
 from edge_runtime.disk import sync_folder, unfinished, write_synced, write_whole
-from edge_runtime.errors import BundleError, ChoiceError, StoreError
+from edge_runtime.errors import BundleError, ChoiceError, StoreError, may_pass
 
 log = logging.getLogger(__name__)
 
@@ -183,7 +183,8 @@ class Store:
         except FileNotFoundError:
             return None
         except OSError as error:
-            raise StoreError(self.choice_path, f"cannot be read ({error.strerror}); correct its rights") from error
+            how = "check the disk" if may_pass(error) else "correct its rights"
+            raise StoreError(self.choice_path, f"cannot be read ({error.strerror}); {how}").due_to(error) from error
         except ValidationError as error:
             why = "is damaged, so which bundle is meant is in doubt; choose again with kenpin-edge bundle use"
             raise ChoiceError(self.choice_path, why) from error
@@ -289,13 +290,14 @@ class Store:
                     log.warning("%s: waiting for another that reads or changes it", self.folder)
                 elif now > give_up:
                     why = f"another has read or changed it for {WAIT_S:.0f} s; let it end, then try again"
-                    raise StoreError(self.folder, why) from error
+                    raise StoreError(self.folder, why).due_to(error) from error
                 time.sleep(LOOK_S)
             else:
                 return
 
     def _unreadable(self, error: OSError) -> StoreError:
-        return StoreError(self.folder, f"cannot be read ({error.strerror}); correct its rights, or install again")
+        how = "check the disk" if may_pass(error) else "correct its rights, or install again"
+        return StoreError(self.folder, f"cannot be read ({error.strerror}); {how}").due_to(error)
 
 
 def _beside(file: Path, name: str) -> bytes | None:

@@ -119,9 +119,17 @@ class Evidence:
             log.warning("pictures come faster than they can be written; verdicts go on without them")
 
     def _work(self) -> None:
+        said = ""
         while True:
             try:
                 self._look_after()
+            except Exception as error:  # if this thread died, no picture would be written and nobody would know
+                if str(error) != said:
+                    log.exception("looking after the pictures failed; trying again every %.0f s", TICK_S)
+                said = str(error)
+            else:
+                said = ""
+            try:
                 job = self._queue.get(timeout=TICK_S)
             except queue.Empty:
                 if self._over.is_set():

@@ -1,6 +1,7 @@
 """A robot asks while the station ends: it is answered, by this start or by the next."""
 
 import json
+import threading
 import uuid
 from collections.abc import Iterator
 from itertools import count
@@ -11,7 +12,13 @@ import paho.mqtt.client as mqtt
 import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 
+from edge_runtime.errors import OutboxError
+from edge_runtime.life import Life, inspect
+from edge_runtime.notify import ServiceManager
 from edge_runtime.outbox import Entry, Outbox
+from edge_runtime.service import Service
+from edge_runtime.station import Station
+from edge_runtime.triggers import Shot
 from edge_runtime.verdict import Call, Verdict
 from tests.evidence import verdict
 from tests.integration.parts import Line, Mosquitto, Subscriber, wait_until
@@ -109,3 +116,52 @@ def test_nobody_who_asked_meanwhile_is_passed_over_however_many_they_are(station
         subscriber.ask(f"{TOPIC}cmd/inspect", b"", name)
     station.start()
     wait_until(lambda: {name for name, _ in answered(subscriber)} == asked, "all are answered, some with a refusal")
+
+
+def after_the_last(subscriber: Subscriber, state: str) -> int:
+    """How many verdicts came after the last status that says this."""
+    said = [
+        at for at, m in enumerate(subscriber.messages) if m.topic == f"{TOPIC}status" and m.json()["state"] == state
+    ]
+    return sum(m.topic == f"{TOPIC}verdict" for m in subscriber.messages[said[-1] :]) if said else 0
+
+
+def test_a_replay_that_is_over_does_not_say_that_it_inspects_while_it_still_sends(
+    station: Line, subscriber: Subscriber
+) -> None:
+    station.trigger, station.repeat, station.rate_hz = '[region.J5]\nexpected = "B7"\n', False, 10.0
+    for number in range(1, 12):
+        (station.pictures / f"{number}.png").write_bytes((station.pictures / "0.png").read_bytes())
+    assert behind(station).start().wait(60) == DONE, station.log()
+    wait_until(lambda: subscriber.states()[-1] == "stopped", "it says that it has ended")
+    assert subscriber.states()[-3:] == ["inspecting", "idle", "stopped"]
+    assert after_the_last(subscriber, "idle") > 100
+    assert after_the_last(subscriber, "stopped") == 0
+    assert station.waiting() == 0
+
+
+def test_after_a_fault_what_waits_is_left_to_the_next_start_and_nobody_is_told_that_it_inspects(
+    station: Line, subscriber: Subscriber, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Parts pass uninspected meanwhile: on a slow link a backlog takes hours."""
+
+    def fail(_life: Life, _shot: Shot) -> None:
+        wait_until(subscriber.verdicts, "it catches up")
+        raise OutboxError("outbox.db", "cannot keep verdicts (disk I/O error)")
+
+    monkeypatch.setattr(Life, "judge", fail)
+    station.trigger = '[region.J5]\nexpected = "B7"\n'
+    path = behind(station).write()
+    stop = threading.Event()
+    with (
+        Service(ServiceManager(), 1, stop, threading.Event()) as service,
+        pytest.raises(OutboxError, match="disk I/O error"),
+    ):
+        inspect(path, Station.read(path), stop, lambda bundle: bundle, service)
+    left = station.waiting()
+    assert 0 < left < BACKLOG
+    wait_until(lambda: len(subscriber.verdicts()) >= BACKLOG - left, "what left has come")
+    assert subscriber.states()[-1] == "offline"
+    assert after_the_last(subscriber, "offline") == 0
+    first = next(at for at, m in enumerate(subscriber.messages) if m.json().get("state") == "offline")
+    assert any(m.topic.endswith("/verdict") for m in subscriber.messages[first:]), "it was said only at the end"

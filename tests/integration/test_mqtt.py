@@ -227,3 +227,18 @@ def test_two_stations_with_the_same_names_do_not_fight(station: Line, subscriber
         assert (station.log() + second.log()).count(rival) == 1
     finally:
         second.end()
+
+
+@pytest.mark.parametrize("odd", ["", "a/" * 201, "$share/a/b"])
+def test_a_command_that_cannot_be_answered_throws_no_station_off_the_broker(
+    station: Line, subscriber: Subscriber, odd: str
+) -> None:
+    station.start()
+    wait_for_station(subscriber)
+    properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]  # paho leaves it so
+    properties.ResponseTopic = odd
+    subscriber.client.publish(f"{TOPIC}cmd/inspect", b"", 1, properties=properties)
+    subscriber.request(f"{TOPIC}cmd/inspect", b"", b"1")
+    wait_until(subscriber.verdicts, "the verdict comes, too")
+    station.stop()
+    assert station.log().count("connected") == 1, station.log()

@@ -81,6 +81,25 @@ def test_a_grey_frame_stays_grey(tmp_path: Path, heard: Heard) -> None:
     assert np.array_equal(read_picture(tmp_path / str(named.evidence)), pixels_of(shot))
 
 
+def test_a_fault_between_two_pictures_keeps_none_from_being_written_and_is_said_once(
+    tmp_path: Path, heard: Heard, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    looked: list[None] = []
+
+    def fail(_store: PictureStore) -> None:
+        looked.append(None)
+        raise ValueError("a folder of a strange name")
+
+    monkeypatch.setattr(PictureStore, "forget_old", fail)
+    with keeper(tmp_path, limits(), heard) as evidence:
+        wait_until(lambda: looked, "it has looked")
+        named = [judged(evidence, inspection(Call.NG), frame()) for _ in range(3)]
+        wait_until(lambda: evidence.kept == 3, "all are written")
+    assert all((tmp_path / str(verdict.evidence)).is_file() for verdict in named)
+    assert len(looked) > 1
+    assert caplog.text.count("looking after the pictures failed") == 1
+
+
 def test_an_error_without_a_picture_names_none(tmp_path: Path, heard: Heard) -> None:
     with keeper(tmp_path, limits(), heard) as evidence:
         nothing = Frame(None, 0, 1, 0.0, trouble="lost")

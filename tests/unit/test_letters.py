@@ -5,7 +5,7 @@ from functools import partial
 
 import pytest
 
-from edge_runtime.letters import WAITING, Letter, Letters
+from edge_runtime.letters import AVOIDED_S, TRIES, WAITING, Letter, Letters
 
 
 class Wire:
@@ -187,3 +187,88 @@ def test_the_end_waits_for_what_is_still_to_be_said_but_not_for_ever() -> None:
     wire.acknowledge()
     draining.join(30)
     assert not draining.is_alive()
+
+
+class Picky:
+    """A broker that ends the connection where something is sent to `disliked`, and takes all else."""
+
+    def __init__(self, disliked: str) -> None:
+        self.now = 0.0
+        self.took: list[bytes] = []
+        self.settled: list[bytes] = []
+        self._disliked = disliked
+        self._sent = 0
+        self.letters = Letters(self.publish, clock=lambda: self.now)
+
+    def publish(self, letter: Letter) -> int:
+        self._sent += 1
+        if letter.topic == self._disliked:
+            self.letters.disconnected()
+        else:
+            self.took.append(letter.payload)
+            self.letters.acknowledged(self._sent)
+        return self._sent
+
+    def answer(self, topic: str, payload: bytes) -> None:
+        self.letters.send(Letter(topic, payload, settled=partial(self.settled.append, payload)))
+
+
+def test_an_answer_that_ends_each_connection_is_given_up_and_what_waits_behind_it_goes_out(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    broker = Picky("odd")
+    broker.answer("odd", b"a")
+    broker.answer("robot", b"b")
+    for _ in range(TRIES):
+        broker.letters.connected()
+        assert broker.took == []
+    broker.letters.connected()
+    assert broker.took == [b"b"]
+    assert broker.settled == [b"a", b"b"], "a command that is never settled comes again with each connection"
+    assert [record.getMessage() for record in caplog.records] == [
+        "odd: the connection ended 3 times while this was sent there; given up"
+    ]
+
+
+def test_a_command_that_comes_again_with_each_connection_is_settled_where_its_answer_was_given_up() -> None:
+    broker = Picky("odd")
+    for number in range(TRIES + 1):  # the broker sends the command again, so each connection has one answer more
+        broker.letters.connected()
+        broker.answer("odd", str(number).encode())
+    assert broker.settled == [b"0", b"1", b"2", b"3"]
+
+
+def test_who_was_given_up_is_answered_again_later(caplog: pytest.LogCaptureFixture) -> None:
+    broker = Picky("odd")
+    broker.answer("odd", b"a")
+    for _ in range(TRIES + 1):
+        broker.letters.connected()
+    broker._disliked = ""  # it was the network's fault
+    broker.answer("odd", b"b")
+    broker.now += AVOIDED_S
+    broker.answer("odd", b"c")
+    assert broker.took == [b"c"]
+    assert len(caplog.records) == 1
+
+
+def test_an_event_that_was_given_up_keeps_back_no_other() -> None:
+    broker = Picky("event")
+    broker.letters.send(Letter("event", b"a"))
+    for _ in range(TRIES):
+        broker.letters.connected()
+    broker._disliked = ""
+    broker.letters.send(Letter("event", b"b"))
+    broker.letters.connected()
+    assert broker.took == [b"b"]
+
+
+def test_connections_that_end_between_two_letters_are_counted_for_none() -> None:
+    wire = Wire()
+    for number in range(2 * TRIES):
+        wire.letters.connected()
+        wire.letters.send(Letter("event", str(number).encode()))
+        wire.letters.disconnected()
+        wire.letters.connected()
+        wire.acknowledge()
+        wire.letters.disconnected()
+    assert wire.sent == [str(number).encode() for number in range(2 * TRIES) for _ in range(2)]

@@ -15,6 +15,7 @@ import pytest
 
 from edge_runtime.cameras import Camera, Frame
 from edge_runtime.cameras.capture import Capture
+from edge_runtime.errors import OutboxError
 from edge_runtime.messages import Happening, State
 from edge_runtime.notify import ServiceManager
 from edge_runtime.pulse import GRABBING_S, JUDGING_S, Pulse
@@ -234,6 +235,38 @@ def test_one_station_that_hangs_starves_the_watchdog_of_all(systemd: Systemd, ma
         systemd.heard.clear()
         systemd.hears(f"STATUS=cam-2: {hung.trouble}")
         assert "WATCHDOG=1" not in systemd.heard
+
+
+class Speechless(Station):
+    """One whose outbox cannot be read when it is asked how many verdicts wait."""
+
+    @property
+    def ward(self) -> Ward:
+        def line() -> str:
+            raise OutboxError("state/outbox.db", "cannot be read (Input/output error)")
+
+        return replace(super().ward, line=line)
+
+
+def test_one_station_that_cannot_say_how_it_goes_starves_no_watchdog_and_stops_no_other(
+    systemd: Systemd, manager: ServiceManager, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("edge_runtime.service.STATUS_S", 0.0)  # asked each time
+    process, bad, well = Process(manager, stations=2), Speechless("cam-1"), Station("cam-2")
+    with process.service, process.service.looking_after(bad.ward), process.service.looking_after(well.ward):
+        systemd.hears("WATCHDOG=1")
+        well.state = "inspecting"
+        systemd.hears("STATUS=cam-1: cannot say how it goes; see the log; cam-2: inspecting, 3 triggers")
+        systemd.hears("WATCHDOG=1")
+        bad.trouble = "the thread that judges has been at one picture for 16 s"
+        systemd.hears(f"STATUS=cam-1: {bad.trouble}")
+        systemd.heard.clear()
+        well.state = "idle"
+        systemd.hears(f"STATUS=cam-1: {bad.trouble}")
+        assert "WATCHDOG=1" not in systemd.heard, "whether it hangs is still asked"
+    assert "inspecting" in well.said
+    said = [record.getMessage() for record in caplog.records if "cannot say" in record.getMessage()]
+    assert said == ["cam-1 cannot say how it goes: state/outbox.db: cannot be read (Input/output error)"]
 
 
 class Stuck(Station):

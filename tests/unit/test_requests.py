@@ -1,17 +1,21 @@
 """Requests: what is sent again is one request, and holds up nothing that comes after it."""
 
 import json
+from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 
 import paho.mqtt.client as mqtt
+import pytest
 
+from edge_runtime.broker import KEEPALIVE_S, SESSION_S
 from edge_runtime.commands import Asker
 from edge_runtime.inbox import Inbox
 from edge_runtime.letters import Letter
-from edge_runtime.requests import Requests
+from edge_runtime.requests import REPEATED_S, Requests
 
 STATION = "kenpin/plant-a/L3/cam-2/"
-VERDICT = b'{"verdict":"NG"}'
+NOW = datetime(2026, 3, 1, 6, 0, tzinfo=UTC)
+VERDICT = b'{"captured_at":"2026-03-01T06:00:00.000000Z","verdict":"NG"}'
 
 
 class Robot:
@@ -22,7 +26,8 @@ class Robot:
         self.answers: list[bytes | None] = []
         self.acknowledged: list[int] = []
         self.kept: dict[str, bytes] = {}
-        self.requests = Requests(self.asked.append, self.kept.get, self.kept.__delitem__)
+        self.now = NOW
+        self.requests = Requests(self.asked.append, self.kept.get, self.kept.__delitem__, lambda: self.now)
         self.said: list[bytes] = []
         self.cannot_be_told: set[bytes] = set()
         acknowledge = self.acknowledged.append
@@ -39,12 +44,14 @@ class Robot:
         assert letter.settled is not None
         letter.settled()  # the broker has it
 
-    def ask(self, message: int, correlation: bytes, *, again: bool = False, qos: int = 1) -> None:
+    def ask(
+        self, message: int, correlation: bytes, *, again: bool = False, qos: int = 1, reply_to: str = "robot/7"
+    ) -> None:
         """Message `message` over this connection. `again`: the broker has sent it before."""
         arrived = mqtt.MQTTMessage(message, f"{STATION}cmd/inspect".encode())
         arrived.qos = qos
         arrived.dup = again
-        arrived.properties = SimpleNamespace(CorrelationData=correlation, ResponseTopic="robot/7")  # type: ignore[assignment]
+        arrived.properties = SimpleNamespace(CorrelationData=correlation, ResponseTopic=reply_to)  # type: ignore[assignment]
         self.inbox.take(arrived)
 
     def garble(self, message: int) -> None:
@@ -98,12 +105,81 @@ def test_a_request_that_the_broker_sends_again_gets_the_verdict_that_it_has() ->
     assert robot.acknowledged == [1, 2]
 
 
+@pytest.mark.parametrize("later_s", [REPEATED_S + 1, 86_400, -1, -86_400])
+def test_what_the_broker_marks_as_sent_again_after_it_could_hold_it_is_a_new_question(later_s: float) -> None:
+    """It has sent it, and the station was killed before it read it; by this name another part was asked for long ago.
+
+    Also where the clock was set back since: how old the verdict is, nobody knows then.
+    """
+    robot = Robot()
+    robot.ask(1, b"part-1")
+    robot.judge()
+    robot.now += timedelta(seconds=later_s)
+    robot.ask(2, b"part-1", again=True)
+    assert len(robot.asked) == 1, "an old OK would be the answer of a new part"
+    assert robot.kept == {}, "and would be, if the daemon were killed now"
+    robot.judge()
+    assert robot.acknowledged == [1, 2]
+
+
+def test_what_the_broker_sends_again_while_it_holds_it_is_answered_with_the_same_verdict() -> None:
+    robot = Robot()
+    robot.ask(1, b"part-1")
+    robot.judge()
+    robot.now += timedelta(seconds=SESSION_S + 1.5 * KEEPALIVE_S)
+    robot.ask(2, b"part-1", again=True)
+    assert (robot.asked, robot.said) == ([], [VERDICT, VERDICT])
+
+
+@pytest.mark.parametrize(
+    "verdict", [b'{"verdict":"OK"}', b'{"captured_at":"2026-03-01T06:00:00","verdict":"OK"}', b"?"]
+)
+def test_a_verdict_that_does_not_say_when_answers_no_question_twice(verdict: bytes) -> None:
+    robot = Robot()
+    robot.ask(1, b"part-1")
+    robot.kept[robot.asked.pop().key] = verdict
+    robot.requests.answer(next(iter(robot.kept)), verdict)
+    robot.ask(2, b"part-1", again=True)
+    assert len(robot.asked) == 1
+
+
 def test_a_topic_that_is_no_utf_8_is_done_with_and_holds_up_nothing() -> None:
     robot = Robot()
     robot.garble(1)
     robot.ask(2, b"part-1")
     robot.judge()
     assert robot.acknowledged == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("reply_to", "why"),
+    [
+        ("", "empty"),
+        ("a/" * 128, "more than 128 levels"),
+        ("a" * 4097, "longer than 4096 bytes"),
+        ("检" * 1366, "longer than 4096 bytes"),
+        ("robot\0/7", "control characters"),
+        ("robot/+/7", "wildcards"),
+        (f"{STATION}verdict", "a topic of the station's own"),
+    ],
+)
+def test_who_cannot_be_answered_is_not_obeyed_and_the_command_is_done_with(
+    reply_to: str, why: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    robot = Robot()
+    robot.ask(1, b"part-1", reply_to=reply_to)
+    assert (robot.asked, robot.answers) == ([], []), "a broker would end the connection for it, again and again"
+    assert robot.acknowledged == [1]
+    assert why in caplog.text
+    assert len(caplog.text) < 500
+
+
+@pytest.mark.parametrize("reply_to", ["/", "a/" * 127, "a" * 4096, "机器人　7/应答", "$answers/7"])
+def test_who_can_be_answered_is(reply_to: str) -> None:
+    robot = Robot()
+    robot.ask(1, b"part-1", reply_to=reply_to)
+    robot.judge()
+    assert robot.answers == [b"part-1"]
 
 
 def test_who_asks_a_station_that_ends_is_refused_where_the_broker_does_not_keep_the_question() -> None:
