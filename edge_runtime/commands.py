@@ -24,9 +24,14 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Asker:
-    """Who asked for something. `key`: see `verdict.request_key`; `request` and `reply_to`: as a verdict names them."""
+    """Who asked for something. `key`: see `verdict.request_key`; `request` and `reply_to`: as a verdict names them.
+
+    `delivery`: tells the broker's message from all others, also from one by the same name that came before: the broker
+    repeats it under the same number.
+    """
 
     key: str
+    delivery: str
     request: str | None
     reply_to: str | None
 
@@ -34,7 +39,8 @@ class Asker:
 @dataclass(frozen=True, slots=True)
 class Order:
     """A command as it came. `answer` takes the answer's bytes, and is called once; or `let_go`, where it came again and
-    only the later one is answered: the broker need not keep this one. `again`: the broker says that it sends it again.
+    only the later one is answered: the broker need not keep this one. `message`: the broker's number of it. `again`:
+    the broker says that it sends it again.
     `stays`: the broker keeps it until it is answered, also for this station's next start.
     """
 
@@ -43,14 +49,15 @@ class Order:
     reply_to: str | None
     answer: Callable[[bytes], None]
     let_go: Callable[[], None] = lambda: None
+    message: int = 0
     again: bool = False
     stays: bool = False
 
     @property
     def asker(self) -> "Asker":
         """Who gave it."""
-        key = request_key(self.reply_to, self.request)
-        return Asker(key or str(uuid7()), self.request, self.reply_to)  # where nothing tells it: sent again, another
+        key = request_key(self.reply_to, self.request) or str(uuid7())  # where nothing tells it: sent again, another
+        return Asker(key, f"{key}/{self.message}", self.request, self.reply_to)
 
     @property
     def request(self) -> str | None:

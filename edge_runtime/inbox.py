@@ -128,6 +128,7 @@ class Inbox:
             reply_to,
             answer,
             lambda: self._settle(received),
+            message=message.mid,
             again=message.dup,
             stays=self._session and message.qos > 0,
         )

@@ -163,7 +163,8 @@ class Life:
         then = partial(self._kept, key, picture, time.perf_counter())
         # Somebody waits for it, and no frame does: one that came while a disk has to catch its breath might be dropped.
         at_once = shot.asker is not None and not self.capture.waiting
-        self.committer.keep(named, then, request=named.request_key, at_once=at_once)
+        delivery = shot.asker.delivery if shot.asker is not None else None
+        self.committer.keep(named, then, request=delivery, at_once=at_once)
         if shot.frame.pixels is not None:
             self.pulse.beat()
 

@@ -1,9 +1,9 @@
 """Inspections asked for over MQTT: each gets one verdict and one answer, also where connection or process end between.
 
 The broker keeps a request until we have acknowledged it, which is when the broker has its answer. What it sends again
-meanwhile is marked so by it, and known by its response topic and correlation data: a request that has its verdict gets
-the same again. But not one whose verdict is older than the broker holds a request: it marks what it has sent, not what
-we have read, so that may be a question by a name that was used before.
+meanwhile is marked so by it, and known by its response topic, its correlation data and the broker's number of the
+message: a request that has its verdict gets the same again. The mark alone would not do: the broker marks what it has
+sent, not what we have read, and that may be a question by a name that was used before.
 
 Who asks while the station ends is answered by its next start, too, where the broker keeps the question until then.
 Where it does not (MQTT 3.1.1, QoS 0), who asks is told so at once.
@@ -38,8 +38,9 @@ class _Given(BaseModel):
 class Requests:
     """The requests that have no verdict yet. One object for all threads; its lock is held for no call but `ask`.
 
-    `ask`: makes a trigger of a request; raises TriggerError. `remembered`: the verdict, as published, that a request of
-    this key got before; None where there is none. `forget`: on the disk when it returns. `now`: the time, UTC.
+    `ask`: makes a trigger of a request; raises TriggerError. `remembered`: the verdict, as published, that was kept for
+    this delivery, or after a damage for its key; None where there is none. `forget`: on the disk when it returns.
+    `now`: the time, UTC.
     """
 
     def __init__(
@@ -64,12 +65,7 @@ class Requests:
         asker = order.asker
         with self._mutex:
             earlier = self._open.get(asker.key)
-            verdict = self._remembered(asker.key) if earlier is None else None
-            if verdict is not None and not (order.again and self._is_recent(verdict)):
-                # Not the broker's repetition but a new question, from who counts from 1 again: an old OK is no answer
-                # to it, also if we are killed before it has its own.
-                self._forget(asker.key)
-                verdict = None
+            verdict = self._given(asker, again=order.again) if earlier is None else None
             if self._over and verdict is None:
                 if not order.stays:
                     raise TriggerError(ENDING)
@@ -82,6 +78,18 @@ class Requests:
             order.answer(verdict)
         elif earlier is not None:  # sent again: the later one is answered, and the earlier holds up no acknowledgement
             earlier.let_go()
+
+    def _given(self, asker: Asker, *, again: bool) -> bytes | None:
+        """The verdict that this very message was given before; None where it is a new question.
+
+        An old OK is no answer to that, also if we are killed before it has its own: so what was given is forgotten.
+        """
+        for key in (asker.delivery, asker.key):  # the latter after a damage: the ledger knows no numbers of messages
+            if (verdict := self._remembered(key)) is not None:
+                if again and self._is_recent(verdict):
+                    return verdict
+                self._forget(key)
+        return None
 
     def _is_recent(self, verdict: bytes) -> bool:
         """Whether the broker may hold the request still that got this verdict. In doubt it does not: who asked then

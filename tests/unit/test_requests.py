@@ -36,6 +36,13 @@ class Robot:
         )
         self.inbox.obey({"inspect": self.requests.inspect}, lambda _payload, _correlation, _retained: None)
 
+    def killed(self) -> "Robot":
+        """The same, with a station that was killed and is back: it knows what it had kept."""
+        after = Robot()
+        after.kept.update(self.kept)
+        after.now = self.now
+        return after
+
     def _send(self, letter: Letter) -> None:
         if letter.correlation in self.cannot_be_told:
             raise ValueError("invalid topic")
@@ -62,9 +69,9 @@ class Robot:
 
     def judge(self) -> None:
         """The oldest request gets its verdict."""
-        key = self.asked.pop(0).key
-        self.kept[key] = VERDICT
-        self.requests.answer(key, VERDICT)
+        asker = self.asked.pop(0)
+        self.kept[asker.delivery] = VERDICT
+        self.requests.answer(asker.key, VERDICT)
 
 
 def test_a_request_sent_again_while_it_waits_is_one_request_and_both_messages_are_acknowledged() -> None:
@@ -92,17 +99,46 @@ def test_a_question_by_a_name_that_was_used_before_is_a_new_question() -> None:
     robot.judge()
     robot.ask(2, b"part-1")  # a PLC that counts from 1 again
     assert len(robot.asked) == 1, "it was answered with the verdict of another part"
-    assert robot.kept == {}, "and would be, if the daemon were killed now"
+    killed = robot.killed()
+    killed.ask(2, b"part-1", again=True)
+    assert len(killed.asked) == 1, "and was, where the daemon was killed before it had judged"
+
+
+@pytest.mark.parametrize("damaged", [False, True])
+def test_what_the_broker_had_sent_and_the_station_had_not_read_is_a_new_question(damaged: bool) -> None:
+    """The mark says that the broker has sent it, not that the station has seen it.
+
+    `damaged`: the outbox was made anew.
+    """
+    robot = Robot()
+    robot.ask(1, b"part-1")
+    robot.judge()
+    if damaged:
+        robot.kept = {key.partition("/")[0]: verdict for key, verdict in robot.kept.items()}
+        robot.now += timedelta(seconds=REPEATED_S + 1)
+    killed = robot.killed()
+    killed.ask(2, b"part-1", again=True)
+    assert len(killed.asked) == 1, "an old OK was the answer of a new part"
+
+
+def test_after_a_damage_what_the_broker_sends_again_gets_the_verdict_that_it_has() -> None:
+    robot = Robot()
+    robot.ask(1, b"part-1")
+    robot.judge()
+    robot.kept = {key.partition("/")[0]: verdict for key, verdict in robot.kept.items()}
+    killed = robot.killed()
+    killed.ask(1, b"part-1", again=True)
+    assert (killed.asked, killed.said) == ([], [VERDICT])
 
 
 def test_a_request_that_the_broker_sends_again_gets_the_verdict_that_it_has() -> None:
     robot = Robot()
     robot.ask(1, b"part-1")
     robot.judge()
-    robot.ask(2, b"part-1", again=True)
+    robot.ask(1, b"part-1", again=True)
     assert robot.asked == []
     assert robot.answers == [b"part-1", b"part-1"]
-    assert robot.acknowledged == [1, 2]
+    assert robot.acknowledged == [1, 1]
 
 
 @pytest.mark.parametrize("later_s", [REPEATED_S + 1, 86_400, -1, -86_400])
@@ -115,11 +151,11 @@ def test_what_the_broker_marks_as_sent_again_after_it_could_hold_it_is_a_new_que
     robot.ask(1, b"part-1")
     robot.judge()
     robot.now += timedelta(seconds=later_s)
-    robot.ask(2, b"part-1", again=True)
+    robot.ask(1, b"part-1", again=True)
     assert len(robot.asked) == 1, "an old OK would be the answer of a new part"
     assert robot.kept == {}, "and would be, if the daemon were killed now"
     robot.judge()
-    assert robot.acknowledged == [1, 2]
+    assert robot.acknowledged == [1, 1]
 
 
 def test_what_the_broker_sends_again_while_it_holds_it_is_answered_with_the_same_verdict() -> None:
@@ -127,7 +163,7 @@ def test_what_the_broker_sends_again_while_it_holds_it_is_answered_with_the_same
     robot.ask(1, b"part-1")
     robot.judge()
     robot.now += timedelta(seconds=SESSION_S + 1.5 * KEEPALIVE_S)
-    robot.ask(2, b"part-1", again=True)
+    robot.ask(1, b"part-1", again=True)
     assert (robot.asked, robot.said) == ([], [VERDICT, VERDICT])
 
 
@@ -137,9 +173,10 @@ def test_what_the_broker_sends_again_while_it_holds_it_is_answered_with_the_same
 def test_a_verdict_that_does_not_say_when_answers_no_question_twice(verdict: bytes) -> None:
     robot = Robot()
     robot.ask(1, b"part-1")
-    robot.kept[robot.asked.pop().key] = verdict
-    robot.requests.answer(next(iter(robot.kept)), verdict)
-    robot.ask(2, b"part-1", again=True)
+    asker = robot.asked.pop()
+    robot.kept[asker.delivery] = verdict
+    robot.requests.answer(asker.key, verdict)
+    robot.ask(1, b"part-1", again=True)
     assert len(robot.asked) == 1
 
 
@@ -213,7 +250,7 @@ def test_a_verdict_that_is_there_is_the_answer_also_while_the_station_ends() -> 
     robot.ask(1, b"part-1")
     robot.judge()
     robot.requests.end()
-    robot.ask(2, b"part-1", again=True)
+    robot.ask(1, b"part-1", again=True)
     assert robot.said == [VERDICT, VERDICT]
 
 

@@ -76,19 +76,19 @@ def test_a_request_gets_a_picture_that_was_taken_after_it() -> None:
     world.see(1)
     assert world.shot() is None
     world.now += 0.1
-    world.triggers.ask(Asker("key", "robot-7", None))
+    world.triggers.ask(Asker("key", "", "robot-7", None))
     assert world.shot() is None, "the picture from before the question is no answer"
     world.now += 0.1
     world.see(2)
     shot = world.shot()
     assert shot is not None
-    assert (shot.frame.sequence, shot.trigger, shot.asker) == (2, "mqtt", Asker("key", "robot-7", None))
+    assert (shot.frame.sequence, shot.trigger, shot.asker) == (2, "mqtt", Asker("key", "", "robot-7", None))
     assert world.shot() is None
 
 
 def test_a_request_that_gets_no_picture_in_time_gets_a_shot_without_one() -> None:
     world = World(RequestTrigger(kind="request", timeout_s=2.0))
-    world.triggers.ask(Asker("key", None, None))
+    world.triggers.ask(Asker("key", "", None, None))
     world.now += 1.9
     assert world.shot() is None
     world.now += 0.1
@@ -101,14 +101,14 @@ def test_a_request_that_gets_no_picture_in_time_gets_a_shot_without_one() -> Non
 
 def test_why_there_is_no_picture_is_said() -> None:
     world = World(RequestTrigger(kind="request"))
-    world.triggers.ask(Asker("a", None, None))
+    world.triggers.ask(Asker("a", "", None, None))
     world.see(1, trouble="is torn")
     world.now += 5
     shot = world.shot()
     assert shot is not None
     assert shot.frame.trouble == "no picture within 2 s: is torn"
     world.lost_since = world.now
-    world.triggers.ask(Asker("b", None, None))
+    world.triggers.ask(Asker("b", "", None, None))
     world.now += 5
     shot = world.shot()
     assert shot is not None
@@ -118,7 +118,7 @@ def test_why_there_is_no_picture_is_said() -> None:
 def test_requests_are_served_in_order_and_one_picture_may_serve_several() -> None:
     world = World(RequestTrigger(kind="request"))
     for key in "abc":
-        world.triggers.ask(Asker(key, None, None))
+        world.triggers.ask(Asker(key, "", None, None))
     world.now += 0.01
     world.see(1)
     assert [by(world.shot()) for _ in range(3)] == [
@@ -148,7 +148,7 @@ def test_an_interval_takes_requests_too() -> None:
     world = World(IntervalTrigger(kind="interval", every_s=3600.0))
     world.see(1)
     assert world.shot() is not None
-    world.triggers.ask(Asker("key", None, None))
+    world.triggers.ask(Asker("key", "", None, None))
     world.see(2)
     shot = world.shot()
     assert shot is not None
@@ -158,22 +158,22 @@ def test_an_interval_takes_requests_too() -> None:
 def test_too_many_requests_are_refused_and_none_is_lost() -> None:
     world = World(RequestTrigger(kind="request"))
     for number in range(MOST_ASKED):
-        world.triggers.ask(Asker(str(number), None, None))
+        world.triggers.ask(Asker(str(number), "", None, None))
     with pytest.raises(TriggerError, match="requests wait already"):
-        world.triggers.ask(Asker("one more", None, None))
+        world.triggers.ask(Asker("one more", "", None, None))
     world.see(1)
     assert [by(shot) for shot in iter(world.shot, None)] == [str(number) for number in range(MOST_ASKED)]
 
 
 def test_a_camera_that_triggers_takes_no_requests() -> None:
     with pytest.raises(TriggerError, match='set kind = "request"'):
-        World(CameraTrigger()).triggers.ask(Asker("key", None, None))
+        World(CameraTrigger()).triggers.ask(Asker("key", "", None, None))
 
 
 def test_who_has_asked_is_answered_by_a_station_that_stops() -> None:
     world = World(RequestTrigger(kind="request"))
-    world.triggers.ask(Asker("a", None, None))
-    world.triggers.ask(Asker("b", None, None))
+    world.triggers.ask(Asker("a", "", None, None))
+    world.triggers.ask(Asker("b", "", None, None))
     assert [(by(shot), shot.frame.trouble) for shot in world.rest()] == [
         ("a", "the station was told to stop"),
         ("b", "the station was told to stop"),
@@ -185,7 +185,7 @@ def test_who_has_asked_is_answered_by_a_station_that_stops() -> None:
 def test_a_tick_that_has_no_picture_when_a_station_ends_was_no_trigger_but_who_asked_is_answered(over: str) -> None:
     world = World(IntervalTrigger(kind="interval", every_s=1.0))
     assert world.shot() is None, "the clock has asked"
-    world.triggers.ask(Asker("robot", None, None))
+    world.triggers.ask(Asker("robot", "", None, None))
     world.ended = over == "the replay is over"
     if over == "told to stop":
         world.stop.set()
@@ -217,7 +217,7 @@ class Flood(World):
 def test_a_camera_faster_than_we_look_keeps_nobody_waiting_for_an_answer() -> None:
     world = Flood(RequestTrigger(kind="request", timeout_s=2.0))
     world.see(1)
-    world.triggers.ask(Asker("key", None, None))
+    world.triggers.ask(Asker("key", "", None, None))
     assert by(world.shot()) == "key"
 
 
