@@ -20,11 +20,12 @@ log = logging.getLogger(__name__)
 
 WAITING = 100
 """Events that wait: more than a person would read through."""
-TRIES = 3
-"""Connections that ended with the same letter in flight: a broker that ends them for it would do so for ever."""
+TRIES = 10
+"""Connections in a row that ended with the same letter in flight: it is not the network, and a broker that ends them
+for it would do so for ever."""
 AVOIDED_S = 60.0
-"""How long nobody is answered where such an answer went: the command that asked for it comes again with the next
-connection, and only when it is settled there the broker is rid of it."""
+"""How long a question is not answered whose answer was such a letter: the command comes again with the next connection,
+and only when it is settled there the broker is rid of it."""
 LOOKED_S = 0.01
 """How often it is looked whether the last ones are sent, at the end."""
 
@@ -52,8 +53,8 @@ class Letters:
     another thread, and all others may be called with paho's locks held, also from within `publish`.
 
     Of more than `most` that wait the oldest give way; where somebody waits for one, the log says so, once a connection.
-    A letter that was in flight when a connection ended, TRIES times running, is given up; where somebody waits for it,
-    what else goes to its topic is for AVOIDED_S, too.
+    A letter that was in flight when a connection ended, TRIES times running, is given up; where it was an answer, so
+    are others to the same question, for AVOIDED_S.
     """
 
     def __init__(self, publish: Callable[[Letter], int], most: int = WAITING, clock: Clock = time.monotonic) -> None:
@@ -66,7 +67,7 @@ class Letters:
         self._next: Letter | None = None  # in flight, or to be sent as soon as that is possible
         self._message: int | None = None  # paho's id while it is in flight
         self._ended = 0  # connections that ended while it was
-        self._avoided: dict[str, float] = {}  # topic → until when
+        self._avoided: dict[tuple[str, bytes | None], float] = {}  # topic and question → until when
 
     def send(self, letter: Letter) -> None:
         """Send it now, or as soon as the broker is there and has those before it."""
@@ -136,8 +137,8 @@ class Letters:
         log.warning("%s: the connection ended %d times while this was sent there; given up", letter.topic, TRIES)
         if letter.settled is not None:
             now = self._clock()
-            self._avoided = {topic: until for topic, until in self._avoided.items() if until > now}
-            self._avoided[letter.topic] = now + AVOIDED_S
+            self._avoided = {asked: until for asked, until in self._avoided.items() if until > now}
+            self._avoided[letter.topic, letter.correlation] = now + AVOIDED_S
         self._done_with(letter)
 
     def _forget(self, message: int) -> None:
@@ -153,7 +154,7 @@ class Letters:
             return
         while self._next is None and self._waiting:
             letter = self._waiting.popleft()
-            if self._avoided.get(letter.topic, -math.inf) > self._clock():
+            if self._avoided.get((letter.topic, letter.correlation), -math.inf) > self._clock():
                 _settle(letter)
             else:
                 self._next = letter
