@@ -13,8 +13,9 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
@@ -100,6 +101,7 @@ class Broker:
         secure(self._client, station.mqtt)
         self._rejoin = Rejoin(time.monotonic, random.Random())  # noqa: S311  # no secret
         self._pause(self._rejoin.pauses())
+        self._client.on_socket_open = self._on_socket_open
         self._client.on_connect = self._on_connect
         self._client.on_connect_fail = self._on_connect_fail
         self._client.on_disconnect = self._on_disconnect
@@ -245,6 +247,21 @@ class Broker:
 
     # paho's callbacks, all in its thread. An exception would end that thread.
 
+    @staticmethod
+    def _on_socket_open(_client: mqtt.Client, _data: Any, opened: Any) -> None:
+        """Send each packet at once, also where the one before is not acknowledged yet."""
+        opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    def _let_it_send(self) -> None:
+        """Acknowledge what has come to the broker's TCP at once, and not in 40 ms or with what we say next.
+
+        Brokers that leave Nagle's algorithm on, as Mosquitto does by default, wait for that with their next packet: a
+        robot's request, or the acknowledgement without which the next answer does not go out.
+        """
+        if (opened := cast("socket.socket | None", self._client.socket())) is not None:
+            with suppress(OSError):  # it is being closed
+                opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)  # for this time
+
     def _on_connect(
         self, client: mqtt.Client, _data: Any, _flags: Any, reason: ReasonCode, found: Properties | None
     ) -> None:
@@ -319,6 +336,7 @@ class Broker:
         return True
 
     def _on_publish(self, _client: mqtt.Client, _data: Any, message: int, reason: ReasonCode, _found: Any) -> None:
+        self._let_it_send()
         self._publisher.acknowledged(message, str(reason) if reason.is_failure else None)
         for letters in (self._statuses, self._events, self._answers):
             if reason.is_failure and (topic := letters.topic_of(message)) is not None and topic not in self._denied:
@@ -327,6 +345,7 @@ class Broker:
             letters.acknowledged(message)
 
     def _on_message(self, _client: mqtt.Client, _data: Any, message: mqtt.MQTTMessage) -> None:
+        self._let_it_send()
         self._inbox.take(message)
 
     def _pause(self, pauses: tuple[float, float]) -> None:

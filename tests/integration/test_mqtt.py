@@ -101,6 +101,19 @@ def test_a_client_without_response_topics_is_answered_on_the_stations_own(
     assert by_request["plc-4712"]["error"] == "name the region; this station has: J4, J5"
 
 
+def test_answers_do_not_wait_for_verdicts_to_carry_what_acknowledges_the_ones_before(at: At) -> None:
+    """Nagle's algorithm at the broker and delayed acknowledgements here: each waits for the other to say something."""
+    _, subscriber = at("", f"{TOPIC}+")
+    wait_for_station(subscriber)
+    wait_until(lambda: len(subscriber.verdicts()) > 5, "it inspects")
+    for number in range(100):
+        subscriber.client.publish(f"{TOPIC}cmd/inspect", json.dumps({"request": str(number)}))
+    wait_until(lambda: len(of(subscriber, "answer")) == 100, "all are answered")
+    said = [message.topic.removeprefix(TOPIC) for message in subscriber.messages]
+    first, last = said.index("answer"), len(said) - said[::-1].index("answer")
+    assert said[first:last].count("verdict") < 50, "one answer between two verdicts, no more"
+
+
 @pytest.mark.parametrize("leaf", ["verdict", "cmd/set-label"])
 def test_a_command_whose_answer_would_look_like_another_message_is_not_obeyed(
     station: Line, subscriber: Subscriber, leaf: str
