@@ -21,6 +21,9 @@ from pydantic import Field
 from edge_runtime.picture import Image
 from edge_runtime.table import Extent, Table
 
+BLURRED = "blurred"
+"""How the trouble of a blurred frame begins. It is the only one that a part can cause, which moves in the picture."""
+
 Rows = npt.NDArray[np.uint8]
 """Some rows of a frame in grey, uint8 [rows, W]."""
 
@@ -181,7 +184,7 @@ class Gate:
         steep = np.count_nonzero(steps >= math.ceil(self._limits.blurred * contrast))
         if steep <= STEEP_SHARE * steps.size:
             steepest = _level(_histogram(steps), 1 - STEEP_SHARE)
-            return f"blurred: no edge is steeper than {steepest / contrast:.1%} of the contrast; check focus and lens"
+            return f"{BLURRED}: no edge is steeper than {steepest / contrast:.1%} of the contrast; check focus and lens"
         return None
 
     def _burnt_out(self, saturated: float) -> str | None:

@@ -182,12 +182,17 @@ class Life:
 
     def _watch(self, frame: Frame) -> Frame:
         """A frame of a free-running camera came; with what is wrong with it."""
-        if isinstance(self.station.trigger, PresenceTrigger) and self.triggers.sees:  # to look for a part is to inspect
-            self.pulse.beat()
         try:
-            return self.changeover.framing.watch(frame)
+            frame = self.changeover.framing.watch(frame)
         except Exception:  # noqa: BLE001  # where it is judged, it is looked at again, and that fault is its verdict
             return frame
+        if frame.pixels is None or frame.trouble is not None or not self.triggers.sees:
+            self.pulse.refuse()
+        elif isinstance(self.station.trigger, PresenceTrigger):  # to look for a part is to inspect
+            self.pulse.beat()
+        else:
+            self.pulse.sees()
+        return frame
 
     def _shed(self, count: int, first: int, last: int) -> None:
         """Verdicts were given up undelivered, for want of room."""
