@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from edge_runtime.cameras import Camera, Clock, Frame, SourceEnded
 from edge_runtime.cameras.config import Lines
+from edge_runtime.cameras.darkness import Darkness
 from edge_runtime.errors import CameraLost
 from edge_runtime.picture import Image
 
@@ -209,7 +210,7 @@ class LineScan:
     def __init__(self, camera: Camera, lines: Lines, timeout_s: float, clock: Clock = time.monotonic) -> None:
         self.live, self.delay_s = camera.live, camera.delay_s
         self._camera, self._timeout_s, self._clock = camera, timeout_s, clock
-        self._cutter = cutter(lines)
+        self._cutter, self._darkness = cutter(lines), Darkness(lines)
         self._waiting: deque[Part] = deque()  # at most what one block and the loss before it gave
         self._over: CameraLost | SourceEnded | None = None
         self._shape: tuple[int, ...] = ()
@@ -261,6 +262,8 @@ class LineScan:
             return
         self._shape = block.pixels.shape[1:]
         self._waiting += self._cutter.add(block.pixels, moment)
+        if trouble := self._darkness.see(block.pixels, moment.taken):
+            self._waiting.append(Part(None, moment, trouble))
 
 
 def _blocks(count: int) -> str:
