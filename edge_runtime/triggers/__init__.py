@@ -72,6 +72,7 @@ class Triggers:
         self._asked: deque[_Asked] = deque()
         self._newest: Frame | None = None
         self._trouble: str | None = None
+        self._over: str | None = None
         self._due = clock()
         self.count = 0
         self.seen = clock()
@@ -89,6 +90,10 @@ class Triggers:
         self._asked.append(_Asked(now, now + self._config.timeout_s, "mqtt", asker))
         self._wake.set()
 
+    def end(self, why: str) -> None:
+        """End as where told to stop, after what waits has its shot; `why`: for who has asked. For who iterates."""
+        self._over = why
+
     @property
     def sees(self) -> bool:
         """Whether parts can be looked for in what the camera gives; True where none are."""
@@ -100,7 +105,7 @@ class Triggers:
             yield shot
 
     def _shots(self) -> Iterator[Shot]:
-        while not self._stop.is_set():
+        while self._over is None and not self._stop.is_set():
             self.seen = self._clock()
             self._check()
             self._wake.clear()
@@ -115,7 +120,7 @@ class Triggers:
         while self._asked:
             self.seen = self._clock()
             if (asked := self._asked.popleft()).asker is not None:
-                yield self._without_picture(asked, "the station was told to stop")
+                yield self._without_picture(asked, self._over or "the station was told to stop")
         for frame in self._presence.rest() if self._presence is not None else []:
             yield Shot(frame, "presence")
 
