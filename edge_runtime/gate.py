@@ -21,6 +21,9 @@ from pydantic import Field
 from edge_runtime.picture import Image
 from edge_runtime.table import Extent, Table
 
+BLURRED = "blurred"
+"""How the trouble of a blurred frame begins. It is the only one that a part can cause, which moves in the picture."""
+
 Rows = npt.NDArray[np.uint8]
 """Some rows of a frame in grey, uint8 [rows, W]."""
 
@@ -48,6 +51,10 @@ SEAM_RANGE = 8
 """Grey levels that a row must span: black or white rows have no noise, and come again by right."""
 STREAM_S = 10.0
 """Seconds after which also a stream has sent a whole picture anew, which is then not the old one to the last bit."""
+
+SETTLED = 3
+"""Frames in a row that must have one size for a live camera to be held to it: its first may be from before its settings
+counted, and would have all later ones refused."""
 
 
 class Source(StrEnum):
@@ -92,6 +99,8 @@ class Gate:
     def __init__(self, limits: GateLimits, source: Source) -> None:
         self._limits, self._source = limits, source
         self._size = limits.size
+        self._latest: tuple[int, int] | None = None  # size, as long as that is not settled
+        self._alike, self._changes = 0, 0
         self._before: Rows | None = None
         self._equal, self._equal_since = 1, 0.0
         self._fill: tuple[int, tuple[int, ...]] | None = None
@@ -100,6 +109,7 @@ class Gate:
     def follow(self, before: "Gate") -> None:
         """Remember what `before` does, which looked at this camera's frames until now: a frozen one is so still."""
         self._size = self._limits.size or before._size  # noqa: SLF001  # another of our own kind
+        self._latest, self._alike, self._changes = before._latest, before._alike, before._changes  # noqa: SLF001
         self._before, self._fill, self._seen_good = before._before, before._fill, before._seen_good  # noqa: SLF001
         self._equal, self._equal_since = before._equal, before._equal_since  # noqa: SLF001
 
@@ -109,10 +119,8 @@ class Gate:
         `taken`: when, in seconds of a clock that nobody sets.
         """
         height, width = pixels.shape[:2]
-        if self._size is None and self._source is not Source.REPLAY:
-            self._size = width, height
-        if self._size is not None and (width, height) != self._size:
-            return f"{width} x {height} pixels, not {self._size[0]} x {self._size[1]} as before or as [gate] says"
+        if trouble := self._of_another_size((width, height)):
+            return trouble
         rows = _some_rows(pixels)
         fill = _fill(pixels)
         trouble = self._torn(rows, fill, height) or self._frozen(rows, taken) or self._unlit_or_blurred(rows)
@@ -125,6 +133,27 @@ class Gate:
         """The same of a region's picture, uint8 [H, W, C]: only whether it is burnt out; the rest, its part knows."""
         rows = _some_rows(picture)
         return self._burnt_out(np.count_nonzero(rows >= SATURATED) / rows.size)
+
+    def _of_another_size(self, size: tuple[int, int]) -> str | None:
+        expected = self._size
+        if expected is None and self._source is not Source.REPLAY:
+            expected = self._settle(size)
+        if expected is None or size == expected:
+            return None
+        return f"{size[0]} x {size[1]} pixels, not {expected[0]} x {expected[1]} as before or as [gate] says"
+
+    def _settle(self, size: tuple[int, int]) -> tuple[int, int] | None:
+        """Learn a live camera's size; the one it should have had, None while that may be any.
+
+        It may change once until it is settled: a camera whose frames have two sizes by turns is not to be trusted.
+        """
+        before, self._latest = self._latest, size
+        changed = before is not None and size != before
+        self._alike = 1 if changed else self._alike + 1
+        self._changes += changed
+        if self._alike >= SETTLED:
+            self._size = size
+        return before if changed and self._changes > 1 else None
 
     def _torn(self, rows: Rows, fill: "tuple[int, tuple[int, ...]] | None", height: int) -> str | None:
         """Whether rows are missing: filled by who put the picture together, or still those of the picture before."""
@@ -181,7 +210,7 @@ class Gate:
         steep = np.count_nonzero(steps >= math.ceil(self._limits.blurred * contrast))
         if steep <= STEEP_SHARE * steps.size:
             steepest = _level(_histogram(steps), 1 - STEEP_SHARE)
-            return f"blurred: no edge is steeper than {steepest / contrast:.1%} of the contrast; check focus and lens"
+            return f"{BLURRED}: no edge is steeper than {steepest / contrast:.1%} of the contrast; check focus and lens"
         return None
 
     def _burnt_out(self, saturated: float) -> str | None:

@@ -16,8 +16,10 @@ from edge_runtime.cameras.capture import Capture
 from edge_runtime.changeover import Changeover, first_bundle
 from edge_runtime.commands import follow_recipe, set_label
 from edge_runtime.committer import Committer
+from edge_runtime.errors import EngineError
 from edge_runtime.evidence.store import PictureStore
 from edge_runtime.evidence.writer import Evidence
+from edge_runtime.faults import Faults, is_judged
 from edge_runtime.inspector import Look
 from edge_runtime.messages import OutboxDamaged, State, VerdictsShed
 from edge_runtime.metrics import Meters, NoMeters
@@ -52,8 +54,8 @@ def inspect(
     `path`: its file, which may be read again. `share`: the bundle on the engine to be used. `service`: looks after it.
 
     Raises StoreError, BundleError, KeyFileError, PictureError (of a mark), CameraError, RecipeError or OutboxError
-    where it cannot start or go on, and BrokerError where a replay has ended and verdicts could not be delivered; they
-    stay in the outbox for the next run.
+    where it cannot start or go on, EngineError where nothing can be judged any more, and BrokerError where a replay has
+    ended and verdicts could not be delivered; they stay in the outbox for the next run.
     """
     with ExitStack() as stack:
         life = Life(station, stop, share, partial(service.goes_on, station.address), stack)
@@ -67,6 +69,8 @@ def inspect(
             with life.committer, service.looking_after(life.ward(path)):
                 for shot in life.triggers:
                     life.judge(shot)
+            if not stop.is_set():
+                life.check_engine()
         except BaseException:  # also where the outbox is full: what it holds must go out, but nobody inspects meanwhile
             life.broker.leave(State.OFFLINE)
             life.requests.end()
@@ -92,7 +96,10 @@ class _Picture(NamedTuple):
 
 
 class Life:
-    """The parts of one station, and what each tells the others."""
+    """The parts of one station, and what each tells the others.
+
+    `given_up`: why it ends by itself; None while it goes on.
+    """
 
     def __init__(
         self,
@@ -126,7 +133,8 @@ class Life:
         wake = threading.Event()
         each = isinstance(station.trigger, CameraTrigger)
         self.capture = Capture(partial(open_camera, station.camera), wake, self.broker.tell, each=each)
-        self.pulse = Pulse(self.capture, time.monotonic)
+        self.pulse, self.faults = Pulse(self.capture, time.monotonic), Faults(time.monotonic)
+        self.given_up: EngineError | None = None
         self.triggers = Triggers(station.trigger, self.capture, wake, stop, self._watch, check=self.committer.check)
         self.requests = Requests(self.triggers.ask, self.outbox.answered, self.outbox.forget_answer)
         tell = self.broker.tell
@@ -165,8 +173,19 @@ class Life:
         at_once = shot.asker is not None and not self.capture.waiting
         delivery = shot.asker.delivery if shot.asker is not None else None
         self.committer.keep(named, then, request=delivery, at_once=at_once)
-        if shot.frame.pixels is not None:
+        self.faults.count(named)
+        if is_judged(named):
             self.pulse.beat()
+            return
+        self.pulse.refuse()
+        if (why := self.faults.lasting) is not None and self.given_up is None:
+            self.given_up = EngineError(str(inspector.bundle.engine.setting), f"{why}; it is to be started anew")
+            self.triggers.end("the engine fails, and the station is started anew")
+
+    def check_engine(self) -> None:
+        """Raise EngineError where the engine was given up: everything asked of it failed."""
+        if self.given_up is not None:
+            raise self.given_up
 
     def _kept(self, key: str | None, picture: "_Picture | None", decided: float, verdict: Verdict) -> None:
         """It is on the disk: it may be published, and who asked may know.
@@ -182,12 +201,19 @@ class Life:
 
     def _watch(self, frame: Frame) -> Frame:
         """A frame of a free-running camera came; with what is wrong with it."""
-        if isinstance(self.station.trigger, PresenceTrigger) and self.triggers.sees:  # to look for a part is to inspect
-            self.pulse.beat()
         try:
-            return self.changeover.framing.watch(frame)
+            frame = self.changeover.framing.watch(frame)
         except Exception:  # noqa: BLE001  # where it is judged, it is looked at again, and that fault is its verdict
             return frame
+        if frame.pixels is None or frame.trouble is not None or not self.triggers.sees:
+            self.pulse.refuse()
+        elif self.faults.going_on:
+            pass  # that a picture could be judged does not say that it would be
+        elif isinstance(self.station.trigger, PresenceTrigger):  # to look for a part is to inspect
+            self.pulse.beat()
+        else:
+            self.pulse.sees()
+        return frame
 
     def _shed(self, count: int, first: int, last: int) -> None:
         """Verdicts were given up undelivered, for want of room."""

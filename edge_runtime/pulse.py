@@ -7,7 +7,8 @@ from edge_runtime.cameras.capture import Capture
 from edge_runtime.messages import State
 
 FRESH_S = 10.0
-"""How long after a picture was judged a station still inspects: longer than most lines pause between two parts."""
+"""How long after a picture was judged a station still inspects: longer than most lines pause between two parts. So long
+pictures must be refused, and nothing else, for the station to be blind."""
 JUDGING_S = 15.0
 """How long one shot may keep the thread that judges: a hundred times what a slow bundle needs for all of its regions,
 with a disk that has to catch its breath."""
@@ -16,23 +17,38 @@ GRABBING_S = 60.0
 
 
 class Pulse:
-    """When the last fresh picture was judged. `beat` is for the thread that judges, the rest for any."""
+    """When the last fresh picture was judged. `beat`, `refuse` and `sees` are for the thread that judges, the rest for
+    any.
+    """
 
     def __init__(self, capture: Capture, clock: Clock) -> None:
         self._capture, self._clock = capture, clock
         self._judged: float | None = None
+        self._refused: tuple[float, float] | None = None  # since when there is nothing else, and when last
         self._since: tuple[State, datetime] | None = None
 
     def beat(self) -> None:
         """A picture was judged."""
-        self._judged = self._clock()
+        self._judged, self._refused = self._clock(), None
+
+    def refuse(self) -> None:
+        """A picture came, or should have, that cannot be judged."""
+        now, refused = self._clock(), self._refused
+        self._refused = (now if refused is None else refused[0]), now
+
+    def sees(self) -> None:
+        """A picture came that could have been judged."""
+        self._refused = None
 
     def state(self) -> State:
-        """Blind: no camera. Inspecting: a fresh picture was judged lately. Idle: there was nothing to judge."""
+        """Blind: no camera, or no picture that can be judged. Inspecting: a fresh one was lately. Idle: neither."""
         if self._capture.lost_since is not None:
             return State.BLIND
-        judged = self._judged
-        return State.INSPECTING if judged is not None and self._clock() - judged < FRESH_S else State.IDLE
+        now, judged, refused = self._clock(), self._judged, self._refused
+        if judged is not None and now - judged < FRESH_S:
+            return State.INSPECTING
+        blind = refused is not None and now - refused[0] >= FRESH_S and now - refused[1] < FRESH_S
+        return State.BLIND if blind else State.IDLE
 
     def since(self) -> tuple[State, datetime]:
         """The state, and since when it is this one (UTC), as far as anybody asked."""

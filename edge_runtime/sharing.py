@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from edge_runtime.bundle import Bundle
 from edge_runtime.engine import Arrays, Engine, Setting
+from edge_runtime.errors import EngineError
 
 log = logging.getLogger(__name__)
 
@@ -129,14 +130,20 @@ class Pool:
         self._engines: WeakValueDictionary[tuple[str, Setting], SharedEngine] = WeakValueDictionary()
 
     def share(self, bundle: Bundle) -> Bundle:
-        """`bundle` on the engine that others run it on, too. Raises EngineError where that does not say what was
-        trained.
+        """`bundle` on the engine that others run it on, too; on its own, which the next ones share, where that one no
+        longer says what was trained. Raises EngineError where that does not, either.
         """
         if isinstance(bundle.engine, SharedEngine):
             return bundle
+        key, own = (bundle.sha256, bundle.engine.setting), SharedEngine(bundle.engine)
         with self._mutex:
-            key = (bundle.sha256, bundle.engine.setting)
-            engine = self._engines.get(key)
-            if engine is None:
-                engine = self._engines[key] = SharedEngine(bundle.engine)
-        return bundle.on(engine)
+            engine = self._engines.setdefault(key, own)
+        try:
+            return bundle.on(engine)
+        except EngineError as error:
+            if engine is own:
+                raise
+            log.warning("%s; a new one takes its place", error)
+        with self._mutex:
+            self._engines[key] = own
+        return bundle.on(own)

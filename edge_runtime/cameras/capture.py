@@ -23,7 +23,8 @@ BACKOFF_S = (0.5, 10.0)
 KEPT = 8
 """Frames that may wait: a second's worth of a fast line, and some ten megabytes each of a large camera."""
 MISSED = 1000
-"""Triggers without a picture that may wait for their ERROR; each takes a millisecond to answer."""
+"""Triggers without a picture that may wait for their ERROR; each takes a millisecond to answer. Of a longer gap in the
+camera's count the rest is only counted: as many at once are rather a count that cannot be believed."""
 CLOSING_S = 2.0
 """How long a driver may take to let go; some hang."""
 
@@ -142,6 +143,9 @@ class Capture:
             gap = frame.sequence - self._last - 1
             for number in range(1, min(gap, MISSED) + 1):
                 self._miss(self._last + number, frame, "was lost between the camera and this station")
+            if (more := gap - MISSED) > 0:
+                self.missed += more
+                log.error("%d triggers more were lost between the camera and this station, without a verdict", more)
         self._last = frame.sequence
         if not camera.live:
             while len(self._waiting) >= KEPT and not self._stop.is_set():

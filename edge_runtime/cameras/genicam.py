@@ -3,6 +3,7 @@
 A camera that clamps a value would inspect otherwise than the file says, so each setting is read back.
 """
 
+import logging
 import time
 from collections.abc import Iterable
 from typing import Protocol
@@ -11,6 +12,8 @@ from edge_runtime.cameras import Frame
 from edge_runtime.cameras.config import Genicam
 from edge_runtime.cameras.pixels import READABLE, PixelFormat
 from edge_runtime.errors import CameraError, CameraLost
+
+log = logging.getLogger(__name__)
 
 SENDING_S = 0.05
 """Reading out and sending: five megapixels take so long over one gigabit a second."""
@@ -188,11 +191,16 @@ class _Wanted:
 
 
 class Count:
-    """A camera's count of its pictures as one that only grows, past the places where 16 bits start over."""
+    """A camera's count of its pictures as one that only grows, past the places where 16 bits start over.
+
+    There, a step over half of these is none of pictures that were lost: one came late, or the camera counts anew. It is
+    said, the first of a row of such.
+    """
 
     def __init__(self) -> None:
         self._last: int | None = None
         self._sequence = 0
+        self._odd = False
 
     def next(self, number: int) -> int:
         """The sequence of the picture that the camera counts as `number`."""
@@ -201,9 +209,12 @@ class Count:
         elif number > self._last:
             step = number - self._last
         else:
-            step = number + WRAP - self._last if self._last <= WRAP else 1
-        self._last = number
-        self._sequence += max(step, 1)
+            step = number + WRAP - self._last if self._last <= WRAP else 0  # longer counts do not start over
+        odd = step < 1 or (step > WRAP // 2 and number <= WRAP)
+        if odd and not self._odd:
+            log.warning("the camera's count went from %s to %d: none is taken for lost", self._last, number)
+        self._last, self._odd = number, odd
+        self._sequence += 1 if odd else step
         return self._sequence
 
     def skipped(self) -> int:

@@ -6,14 +6,16 @@ camera that sends the blocks. Whatever the height of the blocks, the same lines 
 
 import time
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from edge_runtime.cameras import Camera, Clock, Frame, SourceEnded
+from edge_runtime.cameras.capture import MISSED
 from edge_runtime.cameras.config import Lines
+from edge_runtime.cameras.darkness import Darkness
 from edge_runtime.errors import CameraLost
 from edge_runtime.picture import Image
 
@@ -162,7 +164,10 @@ class TriggerCutter:
         return parts
 
     def lose(self, blocks: int, moment: Moment) -> list[Part]:
-        """See `Cutter`. They count as if they had come, so that the next part begins where it should."""
+        """See `Cutter`. They count as if they had come, so that the next part begins where it should.
+
+        Of more than MISSED parts that were lost the last one that is told says how many follow.
+        """
         if not self._block:
             return [
                 Part(
@@ -173,11 +178,15 @@ class TriggerCutter:
             ]
         parts: list[Part] = []
         left = blocks * self._block
+        more = max(0, (self._count + left) // self._height - MISSED)
+        left -= more * self._height
         while left:
             step = min(left, self._height - self._count)
             self._trouble = "lacks lines that were lost"
             parts += self._advance(step, moment)
             left -= step
+        if more and parts:
+            parts[-1] = replace(parts[-1], trouble=f"{parts[-1].trouble}, and so do {more} more after it")
         return parts
 
     def give_up(self, why: str) -> list[Part]:
@@ -209,8 +218,8 @@ class LineScan:
     def __init__(self, camera: Camera, lines: Lines, timeout_s: float, clock: Clock = time.monotonic) -> None:
         self.live, self.delay_s = camera.live, camera.delay_s
         self._camera, self._timeout_s, self._clock = camera, timeout_s, clock
-        self._cutter = cutter(lines)
-        self._waiting: deque[Part] = deque()  # at most what one block and the loss before it gave
+        self._cutter, self._darkness = cutter(lines), Darkness(lines)
+        self._waiting: deque[Part] = deque()  # at most what one block and the loss before it gave: MISSED and a few
         self._over: CameraLost | SourceEnded | None = None
         self._shape: tuple[int, ...] = ()
         self._last: Frame | None = None
@@ -261,6 +270,8 @@ class LineScan:
             return
         self._shape = block.pixels.shape[1:]
         self._waiting += self._cutter.add(block.pixels, moment)
+        if trouble := self._darkness.see(block.pixels, moment.taken):
+            self._waiting.append(Part(None, moment, trouble))
 
 
 def _blocks(count: int) -> str:

@@ -4,7 +4,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from edge_runtime.cameras import Clock, Frame
 from edge_runtime.cameras.capture import Capture
@@ -17,6 +17,9 @@ TICK_S = 0.1
 """How often a deadline is looked at while nothing comes."""
 MOST_ASKED = 64
 """Requests that may wait for their picture."""
+REST_S = 5.0
+"""At the end: how long frames that wait are still judged. Service managers kill after a while, and the last verdicts,
+pictures and answers have to go out after that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +75,7 @@ class Triggers:
         self._asked: deque[_Asked] = deque()
         self._newest: Frame | None = None
         self._trouble: str | None = None
+        self._over: str | None = None
         self._due = clock()
         self.count = 0
         self.seen = clock()
@@ -89,6 +93,10 @@ class Triggers:
         self._asked.append(_Asked(now, now + self._config.timeout_s, "mqtt", asker))
         self._wake.set()
 
+    def end(self, why: str) -> None:
+        """End as where told to stop, after what waits has its shot; `why`: for who has asked. For who iterates."""
+        self._over = why
+
     @property
     def sees(self) -> bool:
         """Whether parts can be looked for in what the camera gives; True where none are."""
@@ -100,7 +108,7 @@ class Triggers:
             yield shot
 
     def _shots(self) -> Iterator[Shot]:
-        while not self._stop.is_set():
+        while self._over is None and not self._stop.is_set():
             self.seen = self._clock()
             self._check()
             self._wake.clear()
@@ -111,13 +119,30 @@ class Triggers:
                 break
             else:
                 self._wake.wait(self._pause_s())
-        # Who has asked is answered, and what is in view is judged, also by one that stops; a tick nobody waits for.
+        # Also by one that stops, each frame that came as a trigger is judged, who has asked is answered, and what is in
+        # view is judged; a tick nobody waits for.
+        if isinstance(self._config, CameraTrigger):
+            yield from self._waiting_frames()
         while self._asked:
             self.seen = self._clock()
             if (asked := self._asked.popleft()).asker is not None:
-                yield self._without_picture(asked, "the station was told to stop")
+                yield self._without_picture(asked, self._why_over())
         for frame in self._presence.rest() if self._presence is not None else []:
             yield Shot(frame, "presence")
+
+    def _waiting_frames(self) -> Iterator[Shot]:
+        """Those that wait now: no more, or a fast camera would keep a station from stopping."""
+        begin = self._clock()
+        for _ in range(self._capture.waiting):
+            self.seen = self._clock()
+            if (frame := self._capture.take()) is None:
+                return
+            if frame.pixels is not None and self.seen - begin >= REST_S:
+                frame = replace(frame, pixels=None, trouble=f"was not judged: {self._why_over()}")
+            yield Shot(frame, "camera")
+
+    def _why_over(self) -> str:
+        return self._over or "the station was told to stop"
 
     def _next(self) -> Shot | None:
         """The next shot, where there is one now."""

@@ -11,6 +11,7 @@ from edge_runtime.errors import PictureError
 from edge_runtime.picture import Image, read_picture
 from edge_runtime.triggers.config import PresenceTrigger
 from edge_runtime.triggers.passing import Passing
+from edge_runtime.triggers.refused import Refused, is_blurred
 from edge_runtime.triggers.scene import Followed, Mask, Small, above, difference, look
 from edge_runtime.triggers.still import Still
 
@@ -38,17 +39,22 @@ class Presence:
         self._rule = Still(config, empty) if config.when == "still" else Passing(config, empty)
         self._shape = None if empty is None else empty.picture.shape
         self._unfit = False
+        self._refused = Refused()
         self._due: deque[Frame] = deque()
 
     def see(self, frame: Frame) -> Frame | None:
         """Look at the next frame; the first that is due, as of `due`, else None.
 
-        A frame without pixels cannot be looked at, and counts as lost. A frame that does not hold the zone, or is of
-        another shape than those before, is answered by its trouble, the first of a row of such.
+        A frame without pixels cannot be looked at, and counts as lost. So does one that the gate refuses, unless it is
+        only blurred; of a row of these the first is answered by its trouble: see `Refused`. A frame that does not hold
+        the zone, or is of another shape than those before, is answered so, too, the first of a row of such.
         """
         if frame.pixels is not None:
-            for part in self._seen(frame, frame.pixels):
-                self._wait(part)
+            for refused in self._refused.see(frame):
+                self._wait(refused)
+            if frame.trouble is None or is_blurred(frame):
+                for part in self._seen(frame, frame.pixels):
+                    self._wait(part)
         return self.due()
 
     def due(self, *, idle: bool = True) -> Frame | None:
@@ -92,7 +98,7 @@ class Presence:
     def rest(self) -> list[Frame]:
         """At the end of the frames: what is still to be judged, in order."""
         due, self._due = self._due, deque()
-        return [*due, *self._rule.rest()]
+        return [*due, *self._refused.rest(), *self._rule.rest()]
 
     def differs(self, pixels: Image) -> Mask | None:
         """Where the zone of a picture differs from the empty zone as it is known now, at the size of `look`."""

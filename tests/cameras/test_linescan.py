@@ -128,3 +128,28 @@ def test_nobody_waits_longer_for_a_part_than_asked() -> None:
     camera = LineScan(script, BY_PRESENCE, 2.0, script.clock)
     assert camera.grab(0.5) is None
     assert script.now == pytest.approx(0.5)
+
+
+def over(levels: list[int]) -> list[Frame]:
+    """What is told of a belt that is looked at once a second, of these grey levels, with a hot pixel."""
+    blocks = [np.full((16, 200, 1), level, np.uint8) for level in levels]
+    for pixels in blocks:
+        pixels[:, 7] = 255
+    camera = scan([Frame(pixels, 0, number, 0.0, taken=float(number)) for number, pixels in enumerate(blocks, 1)])
+    return [frame for _ in range(len(blocks) + 1) if (frame := camera.grab(0.1)) is not None]
+
+
+def test_a_lamp_that_fails_over_a_dark_belt_is_told_once_and_again_when_it_fails_again() -> None:
+    lit, out = [30] * 20, [3] * 100
+    told = over([*lit, *out, *lit, *out])
+    assert [frame.pixels for frame in told] == [None, None]
+    assert told[0].trouble == (
+        "a part may have passed unseen: for 10 s no line was brighter than grey level 3; check light, lens cap and "
+        "exposure"
+    )
+    assert [frame.taken for frame in told] == [30.0, 150.0]
+
+
+def test_an_empty_belt_under_a_lamp_and_a_moment_without_light_are_not_told() -> None:
+    assert over([30] * 100) == []
+    assert over(([30] * 5 + [3] * 9) * 10) == []

@@ -8,7 +8,8 @@ import cv2
 import numpy as np
 
 from edge_runtime.verdict import Verdict
-from tests.integration.parts import Line, Subscriber, wait_until
+from tests.integration.parts import Line, Mosquitto, Subscriber, wait_until
+from tests.integration.quick import J5, of, quick_line
 from tests.integration.test_line import DONE
 
 PASSING = '[trigger]\nkind = "presence"\nwhen = "passing"'
@@ -54,3 +55,19 @@ def test_a_station_that_looks_for_no_parts_has_no_sheet(line: Line, tmp_path: Pa
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert 'set kind = "presence"' in done.stderr
+
+
+def test_a_station_that_looks_for_parts_in_the_dark_says_so_with_one_error_and_its_status(
+    tmp_path: Path, broker: Mosquitto, subscriber: Subscriber
+) -> None:
+    line = quick_line(tmp_path / "line", broker.port, trigger=J5 + PASSING)
+    cv2.imwrite(str(line.pictures / "0.png"), np.full((16, 16), 3, np.uint8))
+    line.start()
+    try:
+        wait_until(lambda: subscriber.states()[-1:] == ["blind"], "the status says so")
+        assert "inspecting" not in subscriber.states()
+        (verdict,) = of(subscriber, "verdict")
+        assert {region["detail"][:5] for region in verdict["regions"]} == {"dark:"}
+        line.stop()
+    finally:
+        line.end()

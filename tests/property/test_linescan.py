@@ -6,6 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
+from edge_runtime.cameras.capture import MISSED
 from edge_runtime.cameras.linescan import Cutter, Moment, Part, PresenceCutter, TriggerCutter
 from edge_runtime.picture import Image
 
@@ -152,3 +153,14 @@ def test_bright_backgrounds_have_dark_parts_and_a_hot_pixel_is_no_part() -> None
     assert part.pixels is not None
     assert np.array_equal(part.pixels[:13], wide[20:33])
     assert (part.pixels[10:] == part.pixels[10]).all()
+
+
+def test_a_loss_beyond_all_bounds_is_told_in_bounds_and_the_next_part_begins_where_it_should() -> None:
+    cutter = TriggerCutter(HEIGHT)
+    assert cutter.add(belt([(True, 1)]), Moment(0, 0.0)) == []
+    lost = cutter.lose(HEIGHT * (MISSED + 5), Moment(1, 0.0))
+    assert len(lost) == MISSED
+    assert {part.pixels for part in lost} == {None}
+    assert lost[-1].trouble == "lacks lines that were lost, and so do 5 more after it"
+    rest = cutter.add(belt([(True, 2 * HEIGHT - 1)]), Moment(2, 0.0))
+    assert [part.pixels is None for part in rest] == [True, False]

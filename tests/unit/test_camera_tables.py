@@ -136,3 +136,22 @@ def test_a_count_that_goes_beyond_16_bits_or_starts_at_0_is_taken_as_it_is() -> 
 def test_a_long_count_that_goes_back_was_reset_and_nothing_is_made_up() -> None:
     count = Count()
     assert [count.next(number) for number in (100_000, 100_001, 1, 2)] == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize(
+    ("numbers", "counted"),
+    [
+        ((5000, 4999, 5000, 5001), [1, 2, 3, 4]),  # a block that came late; what follows it is not lost
+        ((5000, 1, 2, 4), [1, 2, 3, 5]),  # a camera that counts anew
+        ((7, 7, 7), [1, 2, 3]),  # and one that does not count
+        ((5, 60_000, 60_002), [1, 2, 4]),
+        ((100_000, 99_999, 100_001), [1, 2, 4]),
+        ((100_000, 60_000, 60_001), [1, 2, 3]),
+    ],
+)
+def test_a_count_that_jumps_makes_up_no_lost_pictures_and_says_so_once(
+    numbers: tuple[int, ...], counted: list[int], caplog: pytest.LogCaptureFixture
+) -> None:
+    count = Count()
+    assert [count.next(number) for number in numbers] == counted
+    assert caplog.text.count("none is taken for lost") == 1

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from edge_runtime.cameras import Frame, SourceEnded
-from edge_runtime.cameras.capture import KEPT, Capture
+from edge_runtime.cameras.capture import KEPT, MISSED, Capture
 from edge_runtime.errors import CameraError, CameraLost
 from edge_runtime.messages import Happening
 from tests.integration.parts import wait_until
@@ -94,6 +94,16 @@ def test_a_frame_that_was_lost_on_the_way_is_a_trigger_without_a_picture() -> No
     ]
     assert frames[2].trouble == "was lost between the camera and this station"
     assert capture.missed == 2
+
+
+def test_of_a_gap_beyond_all_bounds_the_first_are_errors_and_the_rest_is_counted_and_said(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with capture_of(Scripted(1, MISSED + 12)) as capture:
+        frames = taken(capture, MISSED + 2)
+    assert [frame.sequence for frame in frames] == [*range(1, MISSED + 2), MISSED + 12]
+    assert capture.missed == MISSED + 10
+    assert "10 triggers more were lost" in caplog.text
 
 
 def test_where_not_each_frame_is_a_trigger_a_gap_means_nothing() -> None:

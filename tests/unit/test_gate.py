@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import simplejpeg
 
-from edge_runtime.gate import Gate, GateLimits, Source
+from edge_runtime.gate import SETTLED, Gate, GateLimits, Source
 from edge_runtime.picture import Image
 
 SECOND = 1.0
@@ -149,10 +149,36 @@ def test_the_cameras_own_buffer_may_be_filled_again() -> None:
 
 def test_a_live_camera_must_keep_its_size_and_a_replay_the_one_that_is_stated() -> None:
     small = exposed()[:240, :320].copy()
-    assert told(exposed(), small, exposed()) == ["", "320 x 240 pixels, not 640 x 480 as before or as [gate] says", ""]
-    assert told(exposed(), small, source=Source.REPLAY) == ["", ""]
+    found = told(*[exposed() for _ in range(SETTLED)], small, exposed())
+    assert found == ["", "", "", "320 x 240 pixels, not 640 x 480 as before or as [gate] says", ""]
+    assert told(*[exposed() for _ in range(SETTLED)], small, source=Source.REPLAY) == [""] * 4
     limits = GateLimits(size=(640, 480))
     assert told(small, exposed(), source=Source.REPLAY, limits=limits)[0].startswith("320 x 240 pixels, not 640 x 480")
+
+
+@pytest.mark.parametrize("odd", range(SETTLED))
+def test_an_odd_size_at_the_start_of_a_live_camera_spoils_no_later_frame(odd: int) -> None:
+    def small() -> Image:
+        return exposed()[:240, :320].copy()
+
+    first = [exposed() for _ in range(odd)]
+    found = told(*first, small(), *[exposed() for _ in range(10)], small())
+    assert found[-1].startswith("320 x 240 pixels, not 640 x 480"), "from then on it must keep its size"
+    assert [bool(each) for each in found[:-1]].count(True) <= (1 if odd else 0)
+    assert found[-6:-1] == [""] * 5
+
+
+def test_a_live_camera_whose_frames_have_two_sizes_by_turns_is_refused() -> None:
+    turns = [exposed() if number % 2 else exposed()[:240, :320].copy() for number in range(10)]
+    assert [bool(each) for each in told(*turns)] == [False] * 2 + [True] * 8
+
+
+def test_who_takes_over_the_frames_of_a_camera_knows_what_was_learnt_of_its_size() -> None:
+    before, after = (Gate(GateLimits(), Source.SENSOR) for _ in range(2))
+    assert [before.trouble(exposed(), number) for number in range(SETTLED - 1)] == [None] * (SETTLED - 1)
+    after.follow(before)
+    assert after.trouble(exposed(), 10.0) is None
+    assert after.trouble(exposed()[:240, :320].copy(), 11.0) is not None
 
 
 @pytest.mark.parametrize(

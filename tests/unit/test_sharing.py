@@ -15,6 +15,7 @@ from edge_runtime.bundle import Bundle, load_bundle
 from edge_runtime.engine import PLAIN, Arrays
 from edge_runtime.sharing import MOST, Pool, SharedEngine
 from tests.integration.parts import wait_until
+from tests.unit.conftest import write_readable_bundle
 
 
 class Gate:
@@ -133,3 +134,20 @@ def test_an_engine_that_nobody_uses_any_more_is_let_go(bundle_path: Path) -> Non
     del bundle
     gc.collect()
     assert len(pool._engines) == 0
+
+
+def test_a_shared_engine_that_has_failed_for_good_is_not_given_to_who_starts_anew(tmp_path: Path) -> None:
+    path, pool = write_readable_bundle(tmp_path / "part.onnx"), Pool()
+    idle = pool.share(load_bundle(path))  # asks for nothing, and so keeps it
+    assert isinstance(idle.engine, SharedEngine)
+
+    class Lost:
+        setting, version = PLAIN, "0"
+
+        def run(self, _outputs: Sequence[str], _feeds: Arrays) -> dict[str, npt.NDArray[Any]]:
+            raise RuntimeError("an illegal memory access was encountered")
+
+    idle.engine._engine = Lost()
+    anew = pool.share(load_bundle(path))
+    assert anew.engine is not idle.engine
+    assert pool.share(load_bundle(path)).engine is anew.engine, "the next ones share the new one"

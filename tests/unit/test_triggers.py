@@ -13,7 +13,7 @@ from edge_runtime.framing import Framing, Unfit
 from edge_runtime.gate import Source
 from edge_runtime.picture import Image
 from edge_runtime.regions import Region
-from edge_runtime.triggers import MOST_ASKED, Shot, Triggers
+from edge_runtime.triggers import MOST_ASKED, REST_S, Shot, Triggers
 from edge_runtime.triggers.config import CameraTrigger, IntervalTrigger, PresenceTrigger, RequestTrigger, TriggerConfig
 from edge_runtime.triggers.presence import WAITING
 from tests.triggers import HEIGHT, WIDTH, Rectangle, frames, picture
@@ -181,6 +181,41 @@ def test_who_has_asked_is_answered_by_a_station_that_stops() -> None:
     assert world.triggers.count == 2
 
 
+def test_frames_that_wait_when_a_station_is_told_to_stop_each_have_their_shot_and_no_later_one_has() -> None:
+    world = World(CameraTrigger())
+    for number in range(6):
+        world.see(number, trouble="was lost on the way" if number == 3 else None)
+    shots = []
+    for shot in world.triggers:
+        shots.append(shot)
+        world.stop.set()  # while the first is judged
+        world.see(100 + len(shots))
+    assert [shot.frame.sequence for shot in shots] == [0, 1, 2, 3, 4, 5, 101]
+    assert [shot.frame.trouble for shot in shots if shot.frame.pixels is None] == ["was lost on the way"]
+    assert world.triggers.count == len(shots)
+
+
+def test_where_judging_what_waits_takes_too_long_for_who_stops_the_rest_is_an_error() -> None:
+    world = World(CameraTrigger())
+    for number in range(4):
+        world.see(number)
+    world.stop.set()
+    shots = []
+    for shot in world.triggers:
+        shots.append(shot)
+        world.now += REST_S / 2
+    assert [shot.frame.trouble for shot in shots] == [None, None, *["was not judged: the station was told to stop"] * 2]
+    assert all((shot.frame.pixels is None) == (shot.frame.trouble is not None) for shot in shots)
+
+
+def test_what_waits_has_its_shot_also_where_the_station_ends_by_itself() -> None:
+    world = World(RequestTrigger(kind="request"))
+    world.triggers.ask(Asker("a", "", None, None))
+    world.triggers.end("the engine fails")
+    (shot,) = world.triggers
+    assert (by(shot), shot.frame.trouble) == ("a", "the engine fails")
+
+
 @pytest.mark.parametrize("over", ["told to stop", "the replay is over"])
 def test_a_tick_that_has_no_picture_when_a_station_ends_was_no_trigger_but_who_asked_is_answered(over: str) -> None:
     world = World(IntervalTrigger(kind="interval", every_s=1.0))
@@ -249,10 +284,11 @@ def test_a_torn_picture_is_never_judged_however_long_the_belt_stood_still_meanwh
         world.frames.append(frame)
         if shot := world.shot():
             calls[shot.frame.sequence] = framing.look(shot.frame)["J4"]
-    assert list(calls) == [len(coming)]
-    call = calls[len(coming)]
+    call, part = calls.values()
+    assert next(iter(calls)) == len(coming), "it is answered at once"
     assert isinstance(call, Unfit), "a torn picture is compared with another than the one before it"
     assert call.why.startswith("torn at row")
+    assert not isinstance(part, Unfit), "the part is judged in another picture"
 
 
 def belt_full(rows: int, abreast: int) -> list[Image]:
