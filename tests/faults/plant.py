@@ -37,6 +37,8 @@ FREE_RUNNING = '[trigger]\nkind = "interval"\nevery_s = 0.03\ntimeout_s = 3.0'
 SESSION_S = 3600
 SAVED_S = 0.2
 """After so long Mosquitto has saved what it acknowledged."""
+CAUGHT_UP = 60
+"""Verdicts that wait at a station that delivers, at most: those of the last second or two."""
 DOUBTFUL = "doubtful"
 """How the name of a picture begins that must never be OK."""
 
@@ -246,6 +248,7 @@ class Plant:
         wait_until(
             lambda: len(self.record.heard) > heard, "inspection goes on"
         )  # before, SIGTERM finds nobody listening
+        wait_until(lambda: self.line.waiting() < CAUGHT_UP, "the station has caught up")  # it does not wait at its end
         self.line.stop()
         patiently(self.is_all_heard, 30.0)
         for listener in (self.record, self.witness, self.robot):

@@ -63,6 +63,7 @@ def test_a_disk_that_is_full_for_a_while(tmp_path: Path, bundle_path: Path) -> N
                 heard = len(plant.record.heard)
                 wait_until(lambda heard=heard: len(plant.record.heard) > heard + 60, "inspection goes on")  # type: ignore[misc]
                 ballast.unlink()
+                wait_until((state / "reserve").exists, "there is room again, and some is set aside")
             assert_all_well(plant)
             plant.line.end()
     finally:

@@ -296,6 +296,8 @@ def test_a_good_part_in_a_picture_that_is_broken_is_never_ok(
         "160 x 120 pixels": now[:120, :160],
     }[way]
     calls = []
+    for seed in (3, 4):  # with the next they say how large the camera's frames are
+        assert inspector.inspect(frame(exposed(seed)), {"J4": "A12"}, "camera").verdict.verdict is Call.OK
     for pixels in (before, broken, broken.copy(), broken.copy(), exposed(2)):
         verdict = inspector.inspect(frame(pixels), {"J4": "A12"}, "camera").verdict
         calls.append(verdict.verdict)

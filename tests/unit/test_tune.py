@@ -148,7 +148,7 @@ def test_what_cannot_be_tuned_or_kept_is_one_line(tmp_path: Path, part: Path, ca
     (tmp_path / "broken.onnx").write_bytes(b"no model")
     assert main(["tune", str(tmp_path / "broken.onnx")]) == 2
     assert "is no ONNX file" in refused(capsys)
-    (tmp_path / "part.onnx.tune.draft").mkdir()
+    (tmp_path / ".part.onnx.tune.json.draft").mkdir()
     assert main(["tune", str(part), "--seconds", "0.1"]) == 2
     line = capsys.readouterr().err.splitlines()[-1]
     assert line.startswith(f"kenpin-edge: {tune_path(part)}: cannot be written (Is a directory)")
