@@ -107,6 +107,7 @@ class Robot(Client):
     def pausing(self) -> Iterator[None]:
         """Within this nothing is asked, and all that was is answered."""
         with self.silent():
+            time.sleep(SAVED_S)  # what was just published is acknowledged, and so counts as asked
             patiently(self.is_answered, 20.0)
             yield
 
