@@ -403,7 +403,8 @@ def _replay(bundle: Bundle) -> None:
                 f"{golden.defect_score:.4f} / {golden.mismatch_score:.4f}",
             )
         named = found.shortlist
-        if not named.size or len(set(named.tolist())) < named.size or not 0 <= named.min() <= named.max() <= last:
+        told_apart = named.ndim == 1 and 0 < named.size == len(set(named.tolist()))
+        if not told_apart or not 0 <= named.min() <= named.max() <= last:
             raise EngineError(engine, f"its shortlist {named.tolist()} is none of its labels")
         if found.difference.shape != size or found.reconstruction.shape != (*size, spec.channels):
             shapes = f"{found.difference.shape} and {found.reconstruction.shape}"
