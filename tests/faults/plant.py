@@ -245,10 +245,8 @@ class Plant:
         """Let the robot rest, the station say all it has, and stop it; then count."""
         self.robot.rest()
         self._wait_for_answers()
-        heard = len(self.record.heard)
-        wait_until(
-            lambda: len(self.record.heard) > heard, "inspection goes on"
-        )  # before, SIGTERM finds nobody listening
+        seq = self.line.last_seq()
+        wait_until(lambda: self.line.last_seq() > seq, "inspection goes on")  # before, SIGTERM finds nobody listening
         wait_until(lambda: self.line.waiting() < CAUGHT_UP, "the station has caught up")  # it does not wait at its end
         self.line.stop()
         patiently(self.is_all_heard, 30.0)
