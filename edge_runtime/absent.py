@@ -1,6 +1,5 @@
 """What a station says that cannot be there: a retained status in its name, over a connection for just that."""
 
-import hashlib
 import logging
 import threading
 
@@ -13,7 +12,7 @@ from edge_runtime.letters import Letter
 from edge_runtime.messages import State, Status
 from edge_runtime.packets import Sender
 from edge_runtime.station import Station
-from edge_runtime.topics import topic_of
+from edge_runtime.topics import client_id, topic_of
 
 log = logging.getLogger(__name__)
 
@@ -31,7 +30,7 @@ def tell_absent(station: Station, why: str) -> bool:
     topic = topic_of(at.mqtt.prefix, at.site, at.line, at.station, "status")
     client = mqtt.Client(
         CallbackAPIVersion.VERSION2,
-        client_id=f"kenpin-{hashlib.sha256(topic.encode()).hexdigest()[:16]}",
+        client_id=client_id(topic),
         protocol=mqtt.MQTTv5 if five else mqtt.MQTTv311,
     )
     client.connect_timeout = WITHIN_S

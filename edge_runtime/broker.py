@@ -4,7 +4,6 @@ Topics are `<prefix>/<site>/<line>/<station>/` + `verdict`, `status`, `event`, `
 `docs/format.md` describes them.
 """
 
-import hashlib
 import logging
 import math
 import random
@@ -37,7 +36,7 @@ from edge_runtime.packets import ANSWER_S, LONGEST, REMEDIES, Sender, properties
 from edge_runtime.publisher import Publisher
 from edge_runtime.rejoin import RIVAL_S, Rejoin
 from edge_runtime.station import Station
-from edge_runtime.topics import topic_of
+from edge_runtime.topics import client_id, topic_of
 
 log = logging.getLogger(__name__)
 
@@ -89,11 +88,9 @@ class Broker:
         self._denied: set[str] = set()  # one line a topic and connection
         self._leaving: tuple[State, datetime] | None = None  # what is said instead of the facts, since when it is so
         self._thread: threading.Thread | None = None  # paho's, while it shall run
-        # Unlike names joined by "-", a digest is no other station's; unlike a topic, every broker takes it for an id.
-        who = f"kenpin-{hashlib.sha256(self._topic('').encode()).hexdigest()[:16]}"
         self._client = mqtt.Client(
             CallbackAPIVersion.VERSION2,
-            client_id=who,
+            client_id=client_id(self._topic("")),
             protocol=mqtt.MQTTv5 if self._five else mqtt.MQTTv311,
             clean_session=None if self._five else True,
             manual_ack=True,
