@@ -21,7 +21,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from edge_runtime.alignment import Alignment, Matrix
 from edge_runtime.engine import Arrays, Engine, OnnxRuntime, one_line, out_of_memory
-from edge_runtime.errors import BundleError, EngineError, may_pass
+from edge_runtime.errors import BundleError, EngineError, remedy
 from edge_runtime.picture import Image, ViewSpec, view_of_png
 from edge_runtime.quality import Usual
 from edge_runtime.verdict import BundleRef, Thresholds
@@ -314,7 +314,7 @@ def read_bundle(path: Path) -> bytes:
                 raise BundleError(path, f"is no bundle, its {size:,} bytes are too many for ONNX")
             return file.read()
     except OSError as error:
-        how = "check the disk" if may_pass(error) else "name a file written by kenpin-export"
+        how = remedy(error, "name a file written by kenpin-export")
         raise BundleError(path, f"cannot be read ({error.strerror}); {how}").due_to(error) from error
     except MemoryError as error:
         raise BundleError(path, f"cannot be read, {MEMORY}").due_to(error) from error

@@ -39,6 +39,11 @@ def may_pass(cause: BaseException) -> bool:
     return isinstance(cause, MemoryError) or (isinstance(cause, OSError) and cause.errno not in FOR_A_PERSON)
 
 
+def remedy(cause: BaseException, otherwise: str) -> str:
+    """What to do where something cannot be read: `otherwise`, unless it is the disk that may be well again later."""
+    return "check the disk" if may_pass(cause) else otherwise
+
+
 class KenpinError(Exception):
     """A mistake or a fault that a person can act on.
 

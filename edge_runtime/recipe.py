@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from edge_runtime.cameras import Clock
 from edge_runtime.disk import write_whole
-from edge_runtime.errors import RecipeError, may_pass
+from edge_runtime.errors import RecipeError, remedy
 from edge_runtime.messages import Labels
 
 log = logging.getLogger(__name__)
@@ -261,7 +261,7 @@ def _kept(path: Path) -> _Kept:
     except FileNotFoundError:
         return _Kept()
     except OSError as error:
-        how = "check the disk" if may_pass(error) else "correct its rights"
+        how = remedy(error, "correct its rights")
         why = f"{path}: cannot be read ({error.strerror}), so which part is expected is in doubt; {how}"
         raise RecipeError(why).due_to(error) from error
     except ValidationError as error:

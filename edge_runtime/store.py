@@ -24,7 +24,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from edge_runtime.bundle import Bundle, BundleInfo, load_bundle, read_bundle
 from edge_runtime.disk import sync_folder, unfinished, write_synced, write_whole
-from edge_runtime.errors import BundleError, ChoiceError, StoreError, may_pass
+from edge_runtime.errors import BundleError, ChoiceError, StoreError, remedy
 
 log = logging.getLogger(__name__)
 
@@ -183,7 +183,7 @@ class Store:
         except FileNotFoundError:
             return None
         except OSError as error:
-            how = "check the disk" if may_pass(error) else "correct its rights"
+            how = remedy(error, "correct its rights")
             raise StoreError(self.choice_path, f"cannot be read ({error.strerror}); {how}").due_to(error) from error
         except ValidationError as error:
             why = "is damaged, so which bundle is meant is in doubt; choose again with kenpin-edge bundle use"
@@ -296,7 +296,7 @@ class Store:
                 return
 
     def _unreadable(self, error: OSError) -> StoreError:
-        how = "check the disk" if may_pass(error) else "correct its rights, or install again"
+        how = remedy(error, "correct its rights, or install again")
         return StoreError(self.folder, f"cannot be read ({error.strerror}); {how}").due_to(error)
 
 

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_public_key
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
-from edge_runtime.errors import BundleError, KeyFileError, may_pass
+from edge_runtime.errors import BundleError, KeyFileError, remedy
 
 MOST_BYTES = 4096
 """A key or signature file is a few hundred bytes; what is longer is another's, and not read to its end."""
@@ -80,7 +80,7 @@ def read_key_file(path: Path) -> bytes:
         with path.open("rb") as file:
             return file.read(MOST_BYTES)
     except OSError as error:
-        how = "check the disk" if may_pass(error) else "name a key written by kenpin-export keygen"
+        how = remedy(error, "name a key written by kenpin-export keygen")
         raise KeyFileError(path, f"cannot be read ({error.strerror}); {how}").due_to(error) from error
 
 
@@ -122,7 +122,7 @@ def _read_signature(bundle: Path) -> Signature:
             bundle, f"is not signed: {path.name} is missing beside it; write it with kenpin-export sign"
         ) from error
     except OSError as error:
-        how = "check the disk" if may_pass(error) else "the bundle's signature must be there"
+        how = remedy(error, "the bundle's signature must be there")
         raise BundleError(path, f"cannot be read ({error.strerror}); {how}").due_to(error) from error
     try:
         return Signature.model_validate_json(text)
