@@ -6,13 +6,12 @@ import threading
 import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
 
-from edge_runtime.access import secure
+from edge_runtime.access import client_id, secure
 from edge_runtime.errors import KenpinError
 from edge_runtime.letters import Letter
 from edge_runtime.messages import State, Status
 from edge_runtime.packets import Sender
 from edge_runtime.station import Station
-from edge_runtime.topics import client_id, topic_of
 
 log = logging.getLogger(__name__)
 
@@ -27,7 +26,7 @@ def tell_absent(station: Station, why: str) -> bool:
     as it is.
     """
     at, five = station, station.mqtt.version == "5"
-    topic = topic_of(at.mqtt.prefix, at.site, at.line, at.station, "status")
+    topic = at.topic("status")
     client = mqtt.Client(
         CallbackAPIVersion.VERSION2,
         client_id=client_id(topic),

@@ -1,5 +1,6 @@
 """How a client gets into a broker: over TLS, as somebody."""
 
+import hashlib
 import ssl
 import stat
 from pathlib import Path
@@ -13,6 +14,11 @@ LONGEST = 65535
 """Bytes of a password: MQTT has two for their number."""
 
 PAIR = "name a certificate and its own key, both in PEM, the key without a passphrase"
+
+
+def client_id(topic: str) -> str:
+    """A client's name that no other has who takes another topic. A digest: every broker takes it for a name."""
+    return f"kenpin-{hashlib.sha256(topic.encode()).hexdigest()[:16]}"
 
 
 def secure(client: mqtt.Client, wanted: Mqtt) -> None:

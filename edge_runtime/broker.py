@@ -24,7 +24,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 from uuid_utils import uuid7
 
-from edge_runtime.access import secure
+from edge_runtime.access import client_id, secure
 from edge_runtime.commands import Command, Follow
 from edge_runtime.errors import BrokerError
 from edge_runtime.inbox import Inbox
@@ -36,7 +36,6 @@ from edge_runtime.packets import ANSWER_S, LONGEST, REMEDIES, Sender, properties
 from edge_runtime.publisher import Publisher
 from edge_runtime.rejoin import RIVAL_S, Rejoin
 from edge_runtime.station import Station
-from edge_runtime.topics import client_id, topic_of
 
 log = logging.getLogger(__name__)
 
@@ -90,7 +89,7 @@ class Broker:
         self._thread: threading.Thread | None = None  # paho's, while it shall run
         self._client = mqtt.Client(
             CallbackAPIVersion.VERSION2,
-            client_id=client_id(self._topic("")),
+            client_id=client_id(self._station.topic("")),
             protocol=mqtt.MQTTv5 if self._five else mqtt.MQTTv311,
             clean_session=None if self._five else True,
             manual_ack=True,
@@ -107,13 +106,13 @@ class Broker:
         self._client.on_publish = self._on_publish
         will = Status(state=State.OFFLINE, **self._who()).to_json()
         wills = properties(PacketTypes.WILLMESSAGE) if self._five else None
-        self._client.will_set(self._topic("status"), will, qos=1, retain=True, properties=wills)
+        self._client.will_set(self._station.topic("status"), will, qos=1, retain=True, properties=wills)
         self._sender = Sender(self._client, five=self._five, complain=self._complain_of_size)
         self._publisher = Publisher(outbox, self._publish_verdict)
         self._statuses = Letters(self._publish_status, most=1)  # each has the facts of when it goes out
         self._events = Letters(self._publish_event)
         self._answers = Letters(self._publish_answer, most=ANSWERS)
-        self._inbox = Inbox(self._topic(""), self._answers.send, self._client.ack, self.say, session=self._five)
+        self._inbox = Inbox(self._station.topic(""), self._answers.send, self._client.ack, self.say, session=self._five)
 
     def obey(self, commands: Mapping[str, Command], follow: Follow) -> None:
         """Which commands there are, by name, and what follows the retained recipe. Before the connection begins."""
@@ -173,13 +172,13 @@ class Broker:
     def tell(self, what: Happening) -> None:
         """Publish an event, now or when the broker is there, and the status again."""
         head = EventHead(id=str(uuid7()), at=datetime.now(UTC), **self._who())
-        self._events.send(Letter(self._topic("event"), event(head, what)))
+        self._events.send(Letter(self._station.topic("event"), event(head, what)))
         self.say()
 
     def say(self) -> None:
         """Publish the status as it is now, or as it will be when the last one is with the broker."""
         if self._connected:  # else it is sent with the connection
-            self._statuses.send(Letter(self._topic("status"), b""))
+            self._statuses.send(Letter(self._station.topic("status"), b""))
 
     def leave(self, state: State) -> None:
         """Say `state` from now on, whatever the facts are: nobody inspects any more, and what waits is still sent."""
@@ -196,10 +195,6 @@ class Broker:
         remedy = "start it or correct [mqtt], then run again and they are sent"
         return BrokerError(self._host, self._port, f"{why}; {waiting} wait in {self._outbox.path}; {remedy}")
 
-    def _topic(self, leaf: str) -> str:
-        at = self._station
-        return topic_of(at.mqtt.prefix, at.site, at.line, at.station, leaf)
-
     def _who(self) -> dict[str, str]:
         at = self._station
         return {"site": at.site, "line": at.line, "station": at.station}
@@ -213,10 +208,10 @@ class Broker:
             facts = self._facts()
             facts = facts.model_copy(update={"state": state, "since": since}) if state else facts
             status = Status(**dict(facts), at=datetime.now(UTC), **self._who())
-        return Letter(self._topic("status"), status.to_json())
+        return Letter(self._station.topic("status"), status.to_json())
 
     def _publish_verdict(self, payload: bytes) -> int:
-        sent = self._sender.publish(Letter(self._topic("verdict"), payload))
+        sent = self._sender.publish(Letter(self._station.topic("verdict"), payload))
         if sent is None:  # the publisher waits: neither may it be lost, nor another come before it
             raise BrokerError(self._host, self._port, f"takes no verdict of {len(payload)} bytes")
         return sent.mid
@@ -287,7 +282,7 @@ class Broker:
 
     def _subscribe(self) -> None:
         """To commands, but none that the broker has kept: none twice; and to the recipe, which it keeps."""
-        commands, recipe = self._topic("cmd/+"), self._topic("recipe")
+        commands, recipe = self._station.topic("cmd/+"), self._station.topic("recipe")
         if self._five:
             fresh = SubscribeOptions(qos=1, retainHandling=SubscribeOptions.RETAIN_DO_NOT_SEND)
             self._client.subscribe([(commands, fresh), (recipe, SubscribeOptions(qos=1))])
@@ -297,7 +292,7 @@ class Broker:
     def _on_subscribe(self, _client: mqtt.Client, _data: Any, _id: int, reasons: list[ReasonCode], _found: Any) -> None:
         for leaf, reason in zip(("cmd/+", "recipe"), reasons, strict=False):
             if reason.is_failure:
-                where, topic = f"{self._host}:{self._port}", self._topic(leaf)
+                where, topic = f"{self._host}:{self._port}", self._station.topic(leaf)
                 log.warning("broker %s: refuses %s (%s); the station hears nothing there", where, topic, reason)
 
     def _on_connect_fail(self, _client: mqtt.Client, _data: Any) -> None:

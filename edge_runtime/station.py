@@ -226,6 +226,10 @@ class Station(Table):
         """`<prefix>/<site>/<line>/<station>`: what its topics begin with, and no other station's do."""
         return "/".join((self.mqtt.prefix, self.site, self.line, self.station))
 
+    def topic(self, leaf: str) -> str:
+        """The topic of this station's `leaf`: `verdict`, `status` or `cmd/<name>`."""
+        return f"{self.address}/{leaf}"
+
     @property
     def source(self) -> Source:
         """What a picture that comes again means at this station's camera."""

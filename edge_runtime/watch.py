@@ -17,7 +17,6 @@ from rich.text import Text
 from edge_runtime.access import secure
 from edge_runtime.errors import BrokerError, UsageError
 from edge_runtime.station import Mqtt
-from edge_runtime.topics import topic_of
 from edge_runtime.verdict import Call, RegionVerdict, Verdict
 
 KEEPALIVE_S = 15
@@ -98,7 +97,7 @@ class _Watch:
     def _on_connect(self, client: mqtt.Client, _data: Any, _flags: Any, reason: ReasonCode, _found: Any) -> None:
         if reason.is_failure:
             raise self._error(f"refuses ({reason})")
-        client.subscribe(topic_of(self._wishes.mqtt.prefix, "+", "+", "+", "verdict"), qos=1)
+        client.subscribe(f"{self._wishes.mqtt.prefix}/+/+/+/verdict", qos=1)
 
     def _on_subscribe(self, _client: mqtt.Client, _data: Any, _id: int, reasons: list[ReasonCode], _found: Any) -> None:
         if reasons[0].is_failure:

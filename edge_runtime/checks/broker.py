@@ -23,7 +23,6 @@ from edge_runtime.access import secure
 from edge_runtime.checks.finding import Finding, fail, ok, warn
 from edge_runtime.messages import Checked, EventHead, event
 from edge_runtime.station import Mqtt, Station
-from edge_runtime.topics import topic_of
 
 PATIENCE_S = 5.0
 SOON = timedelta(days=30)
@@ -108,10 +107,7 @@ def _asked(station: Station, where: str) -> Iterator[Finding]:
 
 def _allowed(station: Station, client: mqtt.Client, answers: "_Answers") -> Iterator[Finding]:
     """What the broker lets a connected client do."""
-
-    def topic(leaf: str) -> str:
-        return topic_of(station.mqtt.prefix, station.site, station.line, station.station, leaf)
-
+    topic = station.topic
     client.subscribe(topic("cmd/+"), qos=1)
     if refusal := answers.refusal("subscribe"):
         yield fail("broker", f"may not subscribe to {topic('cmd/+')} ({refusal})", "let it, in the broker's ACL")
