@@ -8,12 +8,11 @@ import logging
 import os
 import re
 import threading
-from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
+from edge_runtime.evidence.pile import Kept, Pile
 from edge_runtime.verdict import Call, Verdict
 
 log = logging.getLogger(__name__)
@@ -26,7 +25,7 @@ SHARES = {Call.OK: 0.1, Call.ERROR: 0.2}
 """Of the room, what these keep when it is scarce. NG has the rest: a camera that sees nothing gives an ERROR with each
 frame, and must not push out the NG pictures of a month; nor must these leave no OK sample at all."""
 MOST = 100_000
-"""Pictures at most, however small: so many are found again in seconds, and known in some megabytes."""
+"""Pictures at most, however small: so many are found again in seconds, and known in five megabytes."""
 BLOCK = 4096
 """Bytes in which a file system gives room."""
 
@@ -48,12 +47,6 @@ def _today() -> date:
     return datetime.now(UTC).date()
 
 
-@dataclass(frozen=True, slots=True)
-class _Kept:
-    name: str
-    size: int
-
-
 class PictureStore:
     """What is kept in `folder`, oldest first. For several threads.
 
@@ -72,8 +65,7 @@ class PictureStore:
     ) -> None:
         self.folder = folder
         self._max_bytes, self._max_age_days, self._most, self._today = max_bytes, max_age_days, most, today
-        self._kept: dict[Call, deque[_Kept]] = {call: deque() for call in ORDER}
-        self._bytes = dict.fromkeys(ORDER, 0)
+        self._kept = {call: Pile(call) for call in ORDER}
         self._looked_on: date | None = None
         self._found = False
         self._mutex = threading.Lock()
@@ -81,7 +73,7 @@ class PictureStore:
     @property
     def size(self) -> int:
         """How many bytes of the disk are taken."""
-        return sum(self._bytes.values())
+        return sum(pile.bytes for pile in self._kept.values())
 
     @property
     def count(self) -> int:
@@ -111,7 +103,7 @@ class PictureStore:
             while self.size + size > self._max_bytes or self.count >= self._most:
                 self._delete_oldest(self._who_goes())
             self._write(self.folder / name, files)
-            self._add(name, size)
+            self._kept[_call(name)].add(Kept(name, size))
         return True
 
     def give_up(self, count: int) -> int:
@@ -138,20 +130,12 @@ class PictureStore:
     def _find(self) -> None:
         if self._found:
             return
-        sizes: dict[str, int] = {}
-        for path in _below(self.folder):
-            found = _NAME.fullmatch(path.name)
-            if found is None:
-                continue
-            size = path.stat(follow_symlinks=False).st_size
-            if found["part"] or not size:  # of a process or a power that went
-                path.unlink(missing_ok=True)
-                continue
-            name = f"{path.parent.relative_to(self.folder).as_posix()}/{found['stem']}"
-            sizes[name] = sizes.get(name, 0) + room_for([size])
-        for name in sorted(sizes):  # by day, and within it by the time that begins each id
-            self._add(name, sizes[name])
-        self._found = True
+        found = {call: Pile(call) for call in ORDER}
+        for day in _days(self.folder):
+            sizes = _sizes(self.folder / day)
+            for stem in sorted(sizes):  # by the time that begins each id
+                found[_call(stem)].add(Kept(f"{day}/{stem}", sizes[stem]))
+        self._kept, self._found = found, True
         self._forget_old()
         while self.size > self._max_bytes or self.count > self._most:
             self._delete_oldest(self._who_goes())
@@ -177,7 +161,7 @@ class PictureStore:
         """Whose oldest picture makes room: of who has more than its share, else of NG."""
         for call, share in SHARES.items():
             kept = self._kept[call]
-            if kept and (self._bytes[call] > share * self._max_bytes or len(kept) > share * self._most):
+            if kept and (kept.bytes > share * self._max_bytes or len(kept) > share * self._most):
                 return call
         return Call.NG if self._kept[Call.NG] else next(call for call in ORDER if self._kept[call])
 
@@ -191,22 +175,18 @@ class PictureStore:
         except OverflowError:  # before there was a calendar
             return
         for call, kept in self._kept.items():
-            stay = [each for each in kept if each.name >= oldest]
-            for each in [each for each in kept if each.name < oldest]:
-                self._unlink(each.name)
-                self._bytes[call] -= each.size
-            self._kept[call] = deque(stay)
-
-    def _add(self, name: str, size: int) -> None:
-        call = Call(name.rpartition("-")[2])
-        self._kept[call].append(_Kept(name, size))
-        self._bytes[call] += size
+            stay = Pile(call)
+            for each in kept:  # all of them: a clock that was set back leaves newer names before older ones
+                if each.name < oldest:
+                    self._unlink(each.name)
+                else:
+                    stay.add(each)
+            self._kept[call] = stay
 
     def _delete_oldest(self, call: Call) -> int:
-        oldest = self._kept[call][0]
+        oldest = self._kept[call].oldest
         self._unlink(oldest.name)
-        self._kept[call].popleft()
-        self._bytes[call] -= oldest.size
+        self._kept[call].drop_oldest()
         return oldest.size
 
     def _unlink(self, name: str) -> None:
@@ -221,14 +201,34 @@ class PictureStore:
                 break
 
 
-def _below(folder: Path) -> list[Path]:
-    """The files in folders of days. Links are not followed."""
-    folders = [folder] if folder.is_dir() else []
+def _call(name: str) -> Call:
+    return Call(name.rpartition("-")[2])
+
+
+def _days(folder: Path) -> list[str]:
+    """The folders of days, the oldest first, as `2026/11/24`. Links are not followed."""
+    days = [""] if folder.is_dir() else []
     for level in _LEVELS:
-        inner = [entry for each in folders for entry in os.scandir(each)]
-        folders = [
-            Path(entry.path)
-            for entry in inner
+        days = [
+            f"{day}/{entry.name}".lstrip("/")
+            for day in days
+            for entry in os.scandir(folder / day)
             if re.fullmatch(level, entry.name) and entry.is_dir(follow_symlinks=False)
         ]
-    return [Path(entry.path) for each in folders for entry in os.scandir(each) if entry.is_file(follow_symlinks=False)]
+    return sorted(days)
+
+
+def _sizes(folder: Path) -> dict[str, int]:
+    """Bytes that each picture of a day takes, by the name of its files. Deletes what was left half-written."""
+    sizes: dict[str, int] = {}
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            found = _NAME.fullmatch(entry.name)
+            if found is None or not entry.is_file(follow_symlinks=False):
+                continue
+            size = entry.stat(follow_symlinks=False).st_size
+            if found["part"] or not size:  # of a process or a power that went
+                Path(entry.path).unlink(missing_ok=True)
+                continue
+            sizes[found["stem"]] = sizes.get(found["stem"], 0) + room_for([size])
+    return sizes

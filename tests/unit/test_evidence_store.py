@@ -1,13 +1,16 @@
 """Pictures on disk, within bounds."""
 
-from collections.abc import Iterator
+import errno
+import tracemalloc
+from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from uuid_utils import uuid7
 
-from edge_runtime.evidence.store import BLOCK, PictureStore
+from edge_runtime.evidence.pile import Kept, Pile
+from edge_runtime.evidence.store import BLOCK, PictureStore, _sizes
 from edge_runtime.verdict import Call
 
 DAY = date(2026, 11, 24)
@@ -181,3 +184,56 @@ def test_a_flood_of_ng_leaves_the_newest_of_them_and_no_more_ok_samples_than_the
     left = kept(tmp_path)
     assert [name for name in left if name.endswith("NG")] == flood[-18:]
     assert sum(name.endswith("OK") for name in left) == 2
+
+
+def test_the_clock_set_back_or_not_each_picture_goes_at_its_age(tmp_path: Path) -> None:
+    today = [DAY]
+    pictures = PictureStore(tmp_path, max_bytes=100 * SIZE, max_age_days=2, today=lambda: today[0])
+    late = put(pictures, 2, day=DAY + timedelta(days=2))
+    put(pictures, 2)
+    today[0] += timedelta(days=3)
+    pictures.forget_old()
+    assert kept(tmp_path) == sorted(late)
+    assert (pictures.size, pictures.count) == (2 * SIZE, 2)
+
+
+def test_a_disk_that_fails_at_the_start_has_each_picture_counted_once_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(store(tmp_path, 9), 2, day=DAY - timedelta(days=1))
+    put(store(tmp_path, 9), 2)
+    again = store(tmp_path, 9)
+    with monkeypatch.context() as broken:
+        broken.setattr("edge_runtime.evidence.store._sizes", failing_at("24"))
+        with pytest.raises(OSError, match="Input/output"):
+            again.find()
+    again.find()
+    assert (again.size, again.count) == (4 * SIZE, 4)
+
+
+def failing_at(day: str) -> Callable[[Path], dict[str, int]]:
+    """Reads a day as the store does; EIO at that one, which no disk here gives."""
+
+    def read(folder: Path) -> dict[str, int]:
+        if folder.name == day:
+            raise OSError(errno.EIO, "Input/output error")
+        return _sizes(folder)
+
+    return read
+
+
+def test_what_is_kept_is_known_in_little_memory_however_long_it_comes_and_goes() -> None:
+    pile = Pile(Call.NG)
+    name = next(names())
+    tracemalloc.start()
+    try:
+        for number in range(20_000):
+            pile.add(Kept(name, number))
+            if len(pile) > 1000:
+                assert pile.oldest == Kept(name, number - 1000)
+                pile.drop_oldest()
+        held = tracemalloc.get_traced_memory()[0]
+    finally:
+        tracemalloc.stop()
+    assert (len(pile), pile.bytes) == (1000, sum(range(19_000, 20_000)))
+    assert held < 120 * 1000
