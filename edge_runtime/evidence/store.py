@@ -2,6 +2,9 @@
 
 The tree is gone through once, at the start; from then on it is known what is there. What goes when there is no room
 stands in `docs/evidence.md`.
+
+Pictures are written and deleted by strings: Python 3.12 before 3.12.7 (Ubuntu 24.04 has 3.12.3) never frees a name that
+`pathlib` has seen (python/cpython#121780).
 """
 
 import logging
@@ -9,6 +12,7 @@ import os
 import re
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
@@ -102,7 +106,7 @@ class PictureStore:
             self._forget_old()
             while self.size + size > self._max_bytes or self.count >= self._most:
                 self._delete_oldest(self._who_goes())
-            self._write(self.folder / name, files)
+            self._write(name, files)
             self._kept[_call(name)].add(Kept(name, size))
         return True
 
@@ -140,21 +144,24 @@ class PictureStore:
         while self.size > self._max_bytes or self.count > self._most:
             self._delete_oldest(self._who_goes())
 
-    @staticmethod
-    def _write(path: Path, files: Mapping[str, bytes]) -> None:
+    def _write(self, name: str, files: Mapping[str, bytes]) -> None:
         """Write beside, then rename, one after the other; all or none of them. Raises OSError."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        written: list[Path] = []
+        day, _, stem = name.rpartition("/")
+        folder = self.folder / day
+        folder.mkdir(parents=True, exist_ok=True)
+        written: list[str] = []
         try:
             for suffix in SUFFIXES:
                 if suffix in files:
-                    draft = Path(f"{path}{suffix}.part")
-                    written.append(draft)
-                    draft.write_bytes(files[suffix])
-                    written.append(draft.rename(f"{path}{suffix}"))
+                    file = f"{folder}/{stem}{suffix}"
+                    written.append(f"{file}.part")
+                    with open(f"{file}.part", "wb") as draft:  # noqa: PTH123  # as the module says
+                        draft.write(files[suffix])
+                    os.rename(f"{file}.part", file)  # noqa: PTH104
+                    written.append(file)
         except OSError:
             for file in written:
-                file.unlink(missing_ok=True)
+                _delete(file)
             raise
 
     def _who_goes(self) -> Call:
@@ -191,14 +198,20 @@ class PictureStore:
 
     def _unlink(self, name: str) -> None:
         """Delete all of a picture, the frame first, and folders that are empty then."""
-        path = self.folder / name
         for suffix in reversed(SUFFIXES):
-            Path(f"{path}{suffix}").unlink(missing_ok=True)
-        for folder in list(path.parents)[: len(_LEVELS)]:
+            _delete(f"{self.folder}/{name}{suffix}")
+        day = self.folder / name.rpartition("/")[0]
+        for folder in (day, *day.parents[: len(_LEVELS) - 1]):
             try:
                 folder.rmdir()
             except OSError:  # it holds more, which is most often so
                 break
+
+
+def _delete(file: str) -> None:
+    """Delete a file, if it is there. Raises OSError."""
+    with suppress(FileNotFoundError):
+        os.unlink(file)  # noqa: PTH108  # as the module says
 
 
 def _call(name: str) -> Call:
@@ -228,7 +241,7 @@ def _sizes(folder: Path) -> dict[str, int]:
                 continue
             size = entry.stat(follow_symlinks=False).st_size
             if found["part"] or not size:  # of a process or a power that went
-                Path(entry.path).unlink(missing_ok=True)
+                _delete(entry.path)
                 continue
             sizes[found["stem"]] = sizes.get(found["stem"], 0) + room_for([size])
     return sizes
