@@ -13,23 +13,13 @@ from edge_runtime.cameras.listing import Listed, v4l2
 from edge_runtime.cli import main
 from edge_runtime.picture import read_picture
 from tests.cameras.gige import Plug, Process
+from tests.stations import UP_TO_CAMERA
 
 DOCS = Path(__file__).parents[2] / "docs" / "cameras.md"
-TEXT = """site = "plant-a"
-line = "L3"
-station = "cam-2"
-bundle = "part.onnx"
-data = "state"
-[region.J4]
-expected = "A12"
-[mqtt]
-host = "127.0.0.1"
-[camera]
-"""
 
 
 def station(folder: Path, camera: str) -> str:
-    (folder / "station.toml").write_text(TEXT + camera)
+    (folder / "station.toml").write_text(UP_TO_CAMERA + camera)
     return str(folder / "station.toml")
 
 

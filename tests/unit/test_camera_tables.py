@@ -10,23 +10,13 @@ from edge_runtime.cameras.config import AravisCamera, CameraConfig, Lines, Pylon
 from edge_runtime.cameras.genicam import WRAP, Count
 from edge_runtime.errors import StationError
 from edge_runtime.station import Station
+from tests.stations import UP_TO_CAMERA
 
-TEXT = """site = "plant-a"
-line = "L3"
-station = "cam-2"
-bundle = "part.onnx"
-data = "state"
-[region.J4]
-expected = "A12"
-[mqtt]
-host = "127.0.0.1"
-[camera]
-"""
-FIRST = TEXT.count("\n") + 1
+FIRST = UP_TO_CAMERA.count("\n") + 1
 
 
 def camera(folder: Path, table: str) -> CameraConfig:
-    (folder / "station.toml").write_text(TEXT + table)
+    (folder / "station.toml").write_text(UP_TO_CAMERA + table)
     return Station.read(folder / "station.toml").camera
 
 
