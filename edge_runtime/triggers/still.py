@@ -28,6 +28,8 @@ EDGE = 0.01
 """The share of the zone's edge that noise may cover."""
 NEAR = np.ones((9, 9), np.uint8)
 """Pixels of the small zone within which pieces are one part."""
+THICK = np.ones((3, 3), np.uint8)
+"""Pixels of the small zone: what is thinner upon a judged part is its own outline, which trembles."""
 REACHING = 10.0
 """How many times longer what reaches over the zone's edge must stand still: mostly it is a hand."""
 IN_PLACE = 0.3
@@ -44,13 +46,15 @@ RESTLESS_S = 10.0
 class _Judged:
     """A part that has its verdict.
 
-    `where`: its pixels. `seen`: when it last looked as judged; `missed`: not since.
+    `where`: its pixels. `seen`: when it last looked as judged; `missed`: not since. `unlike`: where the zone differs
+    from how it looked with it.
     """
 
     look: Followed
     where: Mask
     pixels: int
     seen: float
+    unlike: Mask
     missed: bool = False
 
 
@@ -105,14 +109,17 @@ class Still:
         self.empty.follow(small, boxed(there, [box_of(there)] if occupied else []), since_last)
         if self._visit is not None:
             self._visit.blind |= blind_s >= self._config.still_s
-        new = there & ~boxed(there, [box_of(part.where) for part in self._judged])
+        new = self._unanswered(there)
         if share(new) < self._config.min_area:
             return self._left(frame)
         if self._visit is None:
             self._visit = _Visit(frame.taken)
         if not self._stands(self._visit, frame.taken, reaching=EDGE < edge_share(new) < WHOLE):
             return []
-        self._judged += [_Judged(Followed(small), where, cv2.countNonZero(where), frame.taken) for where in _parts(new)]
+        self._judged += [
+            _Judged(Followed(small), where, cv2.countNonZero(where), frame.taken, np.zeros_like(there))
+            for where in _parts(new)
+        ]
         self._visit = None
         return [frame]
 
@@ -152,15 +159,30 @@ class Still:
         # Over a part that has its verdict, it is a hand, however long it rests there.
         return not self._judged and now - still_since >= REACHING * self._config.still_s
 
+    def _unanswered(self, there: Mask) -> Mask:
+        """Of what differs from the empty zone, what has no verdict: beside what was judged, or upon it.
+
+        Upon it, because it may be large, or no part at all: where the light or the camera has changed, the whole zone
+        was judged, and all later parts come upon that.
+        """
+        if not self._judged:
+            return there
+        boxes = boxed(there, [box_of(part.where) for part in self._judged])
+        upon = there & boxes
+        for part in self._judged:
+            upon &= part.unlike
+        thick = np.asarray(cv2.morphologyEx(upon, cv2.MORPH_OPEN, THICK), np.uint8)
+        return (there & ~boxes) | thick
+
     def _in_place(self, part: _Judged, small: Small, unlike_empty: Levels, still_s: float) -> bool:
         """Whether the judged part can be seen where it was judged. It is followed while it stands still."""
         unlike_part = difference(small, part.look.picture)
-        differs = above(unlike_part, self._config.contrast)
+        part.unlike = above(unlike_part, self._config.contrast)
         # Nearer to the part than to the empty zone, too: some parts differ little from what they lie on.
-        shown = (part.where > 0) & (differs == 0) & (unlike_part < unlike_empty)
+        shown = (part.where > 0) & (part.unlike == 0) & (unlike_part < unlike_empty)
         if np.count_nonzero(shown) < IN_PLACE * part.pixels:
             return False
-        part.look.follow(small, differs, still_s)
+        part.look.follow(small, part.unlike, still_s)
         return True
 
     def _forget_the_gone(

@@ -200,6 +200,36 @@ def test_a_camera_that_was_moved_never_makes_parts_vanish(still: Presence) -> No
     assert len([frame for frame in due if (frame.name or "") and int(frame.name or 0) % 400 >= 200]) == 3
 
 
+@pytest.mark.parametrize(("light", "level"), [(0.4, 10), (2.2, 40)])
+def test_light_that_was_switched_never_makes_parts_vanish(still: Presence, light: float, level: int) -> None:
+    one = [picture(light=light)] * 30 + [picture([(130, 60, 60, 60, level)], light=light)] * 30
+    due = judged(still, frames(nothing(30) + one * 3))
+    # The whole zone, which is doubt; then each part.
+    assert [(number - 30) // 30 for number in numbers(due)] == [0, 1, 3, 5]
+
+
+def test_a_camera_that_looks_elsewhere_never_makes_parts_vanish(tmp_path: Path) -> None:
+    ground = cv2.resize(np.random.default_rng(3).integers(0, 255, (24, 40, 3), np.uint8), (WIDTH + 60, HEIGHT + 60))
+
+    def scene(moved: int, *, part: bool) -> Image:
+        seen = np.asarray(ground[moved : moved + HEIGHT, moved : moved + WIDTH].copy(), np.uint8)
+        if part:
+            seen[60:120, 130:190] = (40, 60, 200)
+        return seen
+
+    cv2.imwrite(str(tmp_path / "empty.png"), scene(0, part=False))
+    presence = Presence(PresenceTrigger(kind="presence", when="still", empty=tmp_path / "empty.png"))
+    one = [scene(25, part=False)] * 100 + [scene(25, part=True)] * 30
+    due = judged(presence, frames([scene(0, part=False)] * 20 + one * 3))
+    assert len([number for number in numbers(due) if (number - 20) % 130 >= 100]) == 3
+
+
+def test_a_part_that_trembles_where_it_lies_gives_no_second_verdict(still: Presence) -> None:
+    x, y, width, height, level = PART
+    seen = [picture([(x + 2 * (i // 40 % 2), y, width, height, level)]) for i in range(400)]
+    assert len(numbers(judged(still, frames(seen)))) == 1
+
+
 def test_grey_pictures_will_do(tmp_path: Path) -> None:
     cv2.imwrite(str(tmp_path / "empty.png"), picture()[..., 0])
     grey = Presence(PresenceTrigger(kind="presence", when="still", empty=tmp_path / "empty.png"))
