@@ -107,8 +107,12 @@ class Gate:
         self._seen_good = False
 
     def follow(self, before: "Gate") -> None:
-        """Remember what `before` does, which looked at this camera's frames until now: a frozen one is so still."""
-        self._size = self._limits.size or before._size  # noqa: SLF001  # another of our own kind
+        """Remember what `before` does, which looked at this camera's frames until now: a frozen one is so still.
+
+        But not a size that it was told and never learnt: whoever takes that back says that it was wrong.
+        """
+        learnt = before._size if before._limits.size is None else None  # noqa: SLF001  # another of our own kind
+        self._size = self._limits.size or learnt
         self._latest, self._alike, self._changes = before._latest, before._alike, before._changes  # noqa: SLF001
         self._before, self._fill, self._seen_good = before._before, before._fill, before._seen_good  # noqa: SLF001
         self._equal, self._equal_since = before._equal, before._equal_since  # noqa: SLF001

@@ -181,6 +181,13 @@ def test_who_takes_over_the_frames_of_a_camera_knows_what_was_learnt_of_its_size
     assert after.trouble(exposed()[:240, :320].copy(), 11.0) is not None
 
 
+def test_a_size_that_was_stated_is_forgotten_by_who_takes_over_without_it() -> None:
+    before, after = Gate(GateLimits(size=(1280, 1024)), Source.SENSOR), Gate(GateLimits(), Source.SENSOR)
+    assert before.trouble(exposed(), 0.0) is not None
+    after.follow(before)
+    assert [after.trouble(exposed(), float(number)) for number in range(1, 5)] == [None] * 4
+
+
 @pytest.mark.parametrize(
     ("off", "make"),
     [
