@@ -10,6 +10,7 @@ from collections import deque
 from typing import Any
 
 import cv2
+import numpy as np
 import numpy.typing as npt
 
 from edge_runtime.cameras import Frame
@@ -20,7 +21,6 @@ WAITING = 4
 """Frames that wait for who grabs, at most: enough for a hiccup. Then the oldest goes, and `sequence` shows it."""
 FAREWELL_S = 1.0
 """How long closing waits for the thread. A read that hangs ends by its own timeout, and releases the device then."""
-_JPEG = b"\xff\xd8"
 
 Raw = npt.NDArray[Any]
 
@@ -58,7 +58,7 @@ class OpenCvCamera:
         begin = time.perf_counter()
         pixels, trouble = None, None
         try:
-            pixels = decode_jpeg(raw.tobytes()) if _is_jpeg(raw) else as_picture(raw, self._name)
+            pixels = decode_jpeg(raw.tobytes()) if _is_compressed(raw) else as_picture(raw, self._name)
         except PictureError as error:
             trouble = str(error)
         except ValueError as error:
@@ -104,9 +104,9 @@ class OpenCvCamera:
             self._changed.notify_all()
 
 
-def _is_jpeg(raw: Raw) -> bool:
-    """Whether `raw` is a compressed picture as it came from the camera, one row of bytes, instead of pixels."""
-    return raw.ndim == 2 and min(raw.shape) == 1 and raw.reshape(-1)[:2].tobytes() == _JPEG
+def _is_compressed(raw: Raw) -> bool:
+    """Whether `raw` is what came from the camera, a row of bytes, instead of pixels: a JPEG, or what should be one."""
+    return raw.ndim == 2 and min(raw.shape) == 1 and raw.dtype == np.uint8
 
 
 def open_capture(source: str, api: int, parameters: dict[int, float]) -> cv2.VideoCapture | None:

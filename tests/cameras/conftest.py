@@ -16,8 +16,10 @@ def mjpeg() -> Iterator[Callable[..., MjpegCamera]]:
     """Starts MJPEG cameras; those still there at the end are stopped."""
     cameras: list[MjpegCamera] = []
 
-    def start(port: int = 0, login: str = "", torn: frozenset[int] = frozenset()) -> MjpegCamera:
-        cameras.append(MjpegCamera(port, login, torn))
+    def start(
+        port: int = 0, login: str = "", torn: frozenset[int] = frozenset(), other: frozenset[int] = frozenset()
+    ) -> MjpegCamera:
+        cameras.append(MjpegCamera(port, login, torn, other))
         return cameras[-1]
 
     yield start

@@ -23,13 +23,16 @@ def numbered(number: int) -> bytes:
 class MjpegCamera:
     """Serves until `stop`; each connection gets pictures from number 0 on. `login`: asked of who comes, as name:word.
 
-    `torn`: numbers of which half is sent. `silent`: while set, connections stay, and nothing comes.
+    `torn`: numbers of which half is sent; `other`: in whose place something is that is no picture. `silent`: while set,
+    connections stay, and nothing comes.
     """
 
-    def __init__(self, port: int = 0, login: str = "", torn: frozenset[int] = frozenset()) -> None:
+    def __init__(
+        self, port: int = 0, login: str = "", torn: frozenset[int] = frozenset(), other: frozenset[int] = frozenset()
+    ) -> None:
         self.silent = threading.Event()
         self._over = threading.Event()
-        self._pictures = [numbered(number) for number in range(20)]
+        self._pictures = [b"<html>busy</html>" * 300 if number in other else numbered(number) for number in range(20)]
         camera = self
 
         class Handler(BaseHTTPRequestHandler):

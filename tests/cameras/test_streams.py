@@ -54,6 +54,13 @@ def test_a_torn_picture_is_a_frame_that_says_so_and_the_next_is_fine(mjpeg: Star
     assert "/mjpeg: sent a torn JPEG" in str(frames[2].trouble)
 
 
+def test_what_is_no_picture_at_all_is_a_frame_that_says_so_and_not_one_row_of_pixels(mjpeg: Start) -> None:
+    with closing(open_camera(http(mjpeg(other=frozenset({2})).port))) as camera:
+        frames = [frame_of(camera) for _ in range(4)]
+    assert [frame.pixels is None for frame in frames] == [False, False, True, False]
+    assert "/mjpeg: sent a torn JPEG" in str(frames[2].trouble)
+
+
 def test_who_grabs_late_gets_what_is_new_and_sees_what_was_lost(mjpeg: Start) -> None:
     with closing(open_camera(http(mjpeg().port))) as camera:
         first = frame_of(camera)
