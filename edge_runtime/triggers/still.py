@@ -114,7 +114,10 @@ class Still:
             return self._left(frame)
         if self._visit is None:
             self._visit = _Visit(frame.taken)
-        if not self._stands(self._visit, frame.taken, reaching=EDGE < edge_share(new) < WHOLE):
+        reaching = EDGE < edge_share(new) < WHOLE
+        if reaching and self._judged and share(inside := _inside(new)) >= self._config.min_area:
+            new, reaching = inside, False  # what rests over the edge for good must not make it a hand, too
+        if not self._stands(self._visit, frame.taken, reaching=reaching):
             return []
         self._judged += [
             _Judged(Followed(small), where, cv2.countNonZero(where), frame.taken, np.zeros_like(there))
@@ -204,6 +207,13 @@ class Still:
         if visit is None or self._judged or (why := visit.trouble(frame.taken, self._config.still_s)) is None:
             return []
         return [replace(frame, pixels=None, trouble=f"a part left without a verdict: {why}")]
+
+
+def _inside(new: Mask) -> Mask:
+    """What is new in the zone, without the pieces that reach over its edge."""
+    _, labels = cv2.connectedComponents(cv2.dilate(new, NEAR))
+    over = np.unique(np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]]))
+    return np.asarray(np.where(np.isin(labels, over), 0, new), np.uint8)
 
 
 def _parts(new: Mask) -> list[Mask]:

@@ -224,6 +224,14 @@ def test_a_camera_that_looks_elsewhere_never_makes_parts_vanish(tmp_path: Path) 
     assert len([number for number in numbers(due) if (number - 20) % 130 >= 100]) == 3
 
 
+def test_what_is_left_over_the_edge_beside_a_judged_part_hides_no_later_part(still: Presence) -> None:
+    first: Rectangle = (20, 60, 60, 60, 200)
+    cable: Rectangle = (250, 0, 20, 60, 20)
+    one = [picture([first, cable])] * 30 + [picture([first, cable, PART])] * 30
+    due = judged(still, frames([picture([first])] * 30 + one * 3))
+    assert len([number for number in numbers(due) if number >= 30 and (number - 30) % 60 >= 30]) == 3
+
+
 def test_a_part_that_trembles_where_it_lies_gives_no_second_verdict(still: Presence) -> None:
     x, y, width, height, level = PART
     seen = [picture([(x + 2 * (i // 40 % 2), y, width, height, level)]) for i in range(400)]
