@@ -66,6 +66,8 @@ class Source(StrEnum):
     """Live, compressed with regard to the picture before (H.264, H.265): what stands still comes again."""
     SENSOR = "sensor"
     """Live, each picture whole by itself (raw, or MJPEG): none is ever equal to the one before."""
+    LINES = "lines"
+    """As a sensor's, but joined here of lines, and filled below the part with its last one."""
 
 
 _Share = Annotated[float, Field(ge=0, le=1)]
@@ -165,7 +167,8 @@ class Gate:
             return None
         if fill is not None and self._is_a_tear(fill):
             return f"torn below row {fill[0]}: filled with grey level {max(fill[1])}"
-        if self._source is not Source.SENSOR or self._before is None or self._before.shape != rows.shape:
+        own_noise = self._source in (Source.SENSOR, Source.LINES)
+        if not own_noise or self._before is None or self._before.shape != rows.shape:
             return None
         again = (rows == self._before).all(axis=1)
         if again.all() or np.count_nonzero(again) < SEAM_ROWS:
@@ -180,8 +183,8 @@ class Gate:
         values = set(fill[1])
         if values == {MID_GREY}:
             return True
-        if self._source is Source.REPLAY:
-            return False  # whoever drew or cut out a picture may have filled it
+        if self._source in (Source.REPLAY, Source.LINES):
+            return False  # whoever drew, cut out or joined a picture may have filled it
         if self._source is Source.SENSOR and not values <= {0, 255}:
             return True  # no sensor is without noise but where it ends
         return self._seen_good and (self._fill is None or self._fill[1] != fill[1] or fill[0] < self._fill[0])

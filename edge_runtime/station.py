@@ -233,7 +233,9 @@ class Station(Table):
     @property
     def source(self) -> Source:
         """What a picture that comes again means at this station's camera."""
-        return SOURCES.get(self.camera.kind, Source.SENSOR)
+        lines = getattr(self.camera, "lines", None)  # a replay has none
+        live = Source.LINES if lines is not None and lines.cut == "presence" else Source.SENSOR
+        return SOURCES.get(self.camera.kind, live)
 
     @property
     def place(self) -> str:

@@ -10,9 +10,11 @@ import pytest
 from edge_runtime.cameras import Camera, Frame, SourceEnded, open_camera
 from edge_runtime.cameras.config import Lines, PylonCamera, VideoCamera
 from edge_runtime.cameras.genicam import SENDING_S
-from edge_runtime.cameras.linescan import LineScan
+from edge_runtime.cameras.linescan import LineScan, Moment, cutter
 from edge_runtime.cameras.video import VideoReplay
 from edge_runtime.errors import CameraLost
+from edge_runtime.gate import Gate, GateLimits
+from edge_runtime.station import Station
 from tests.cameras.grabbing import frame_of, pixels_of
 
 BY_PRESENCE = Lines(lines=64, cut="presence", background="dark", threshold=100, gap=8)
@@ -39,6 +41,25 @@ def test_a_film_of_a_belt_seen_as_blocks_gives_one_picture_a_part(tmp_path: Path
         bright = frame.pixels[:, 80, 0] > 100
         assert bright[:length].all()
         assert not bright[length:].any()
+
+
+def test_parts_of_several_lengths_on_a_belt_without_noise_are_not_torn(tmp_path: Path) -> None:
+    station = tmp_path / "station.toml"
+    station.write_text(
+        'site = "s"\nline = "l"\nstation = "c"\nbundle = "b.onnx"\ndata = "d"\n'
+        '[camera]\nkind = "pylon"\n[camera.lines]\nlines = 256\ncut = "presence"\n'
+        'background = "dark"\nthreshold = 40\ngap = 16\n'
+        '[region.J4]\nexpected = "A"\n[mqtt]\nhost = "h"\n'
+    )
+    lines = cutter(Lines(lines=256, cut="presence", background="dark", threshold=40, gap=16))
+    gate = Gate(GateLimits(), Station.read(station).source)
+    rng = np.random.default_rng(1)
+    for number, length in enumerate((150, 150, 100, 180, 90)):
+        belt = np.zeros((length + 40, 640, 1), np.uint8)
+        belt[8 : 8 + length, 100:500] = rng.integers(80, 200, (length, 400, 1))
+        [part] = lines.add(belt, Moment(0, float(number)))
+        assert part.pixels is not None
+        assert gate.trouble(part.pixels, float(number)) is None
 
 
 def test_a_camera_that_is_set_up_with_lines_joins_its_triggered_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
