@@ -82,7 +82,7 @@ class Recipe:
             maxlen=CHANGES
         )  # until when, and what; oldest first
         self._forgotten = -math.inf  # what was expected until then
-        kept = _kept(self.path)
+        kept = self._on_disk = _kept(self.path)
         if kept.waiting is not None and self._fits(kept.waiting, known):
             log.info("%s: %s, refused until now, counts: this bundle knows it", self.path, kept.waiting)
             kept = kept.model_copy(update={"labels": kept.labels | kept.waiting, "waiting": None})
@@ -246,13 +246,13 @@ class Recipe:
         self._put(self._kept.model_copy(update=changes))
 
     def _put(self, kept: _Kept) -> None:
-        if kept == self._kept:
+        if kept == self._kept == self._on_disk:  # not so where the file has what does not fit any more, or has waited
             return
         try:
             write_whole(self.path, kept.model_dump_json(exclude_none=True).encode())
         except OSError as error:
             raise RecipeError(f"{self.path}: cannot be written ({error.strerror}); the old label stays") from error
-        self._kept = kept
+        self._kept = self._on_disk = kept
 
 
 def _kept(path: Path) -> _Kept:

@@ -264,6 +264,14 @@ def test_a_recipe_for_the_next_bundle_counts_where_that_came_with_a_restart(tmp_
     assert Followed(tmp_path, (*KNOWN, "D4")).labels == {"J4": "D4", "J5": "B7"}
 
 
+def test_a_command_is_on_the_disk_also_where_it_says_what_a_waiting_recipe_has_begun_with(tmp_path: Path) -> None:
+    two(tmp_path).change({"J4": "B7"})
+    with pytest.raises(RecipeError):
+        two(tmp_path).follow({"J4": "D4"}, "digest")
+    Recipe(tmp_path, {"J4": "A12", "J5": "B7"}, ("A12", "B7", "D4")).change({"J4": "D4"})
+    assert json.loads((tmp_path / "recipe.json").read_bytes())["labels"] == {"J4": "D4"}
+
+
 def test_a_recipe_that_waits_gives_way_to_whatever_comes_later(tmp_path: Path) -> None:
     line = Followed(tmp_path)
     line.live({"J4": "D4"})
