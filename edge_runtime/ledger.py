@@ -70,7 +70,7 @@ class Ledger:
         self._segments = listed(self.folder, "*.jsonl")
         self._aside = listed(self.folder, f"*{ASIDE}*")
         self.last = self._find_last()
-        self.synced = self.last.seq if self.last else 0
+        self.synced = self._synced_again()
 
     def append(self, jsons: Sequence[bytes], first: int, head: Head) -> None:
         """Write verdicts from number `first` to `head`; with the operating system when this returns."""
@@ -97,7 +97,11 @@ class Ledger:
         if os.fstat(self._file.fileno()).st_nlink == 0:
             raise FileNotFoundError(2, "was deleted while in use", str(self._segments[-1].path))
         if self.last and self.last.seq > self.synced:
-            os.fsync(self._file.fileno())
+            try:
+                os.fsync(self._file.fileno())
+            except OSError:
+                self._abandon()
+                raise
             self.synced = self.last.seq
 
     def break_off(self) -> None:
@@ -111,6 +115,14 @@ class Ledger:
             with suppress(OSError), file:
                 os.fsync(file.fileno())
                 self.synced = self.last.seq if self.last else self.synced
+
+    def _abandon(self) -> None:
+        """Break off after a sync that failed. Linux tells of a loss once: a second sync would say that all is well."""
+        self._broken_off = True
+        file, self._file = self._file, None
+        if file is not None:
+            with suppress(OSError):
+                file.close()
 
     def drop_oldest(self, below: int | None = None) -> bool:
         """Delete the oldest closed segment, if all its numbers are less than `below`; whether one was deleted.
@@ -133,7 +145,7 @@ class Ledger:
         """Move aside what stands at the end with numbers above `up_to`."""
         self.close()
         self.last = self._find_last(up_to)
-        self.synced = self.last.seq if self.last else 0
+        self.synced = self._synced_again()
 
     def goes_on_from(self, head: Head) -> bool:
         """Whether a verdict that is chained to `head` is here, or none of before that one. Raises OSError."""
@@ -163,6 +175,7 @@ class Ledger:
                 self.sync()
             except OSError as error:
                 log.error("%s: cannot be synced (%s)", self.folder, error.strerror)  # noqa: TRY400  # no traceback
+        if self._file is not None:
             self._file.close()
             self._file = None
 
@@ -224,6 +237,23 @@ class Ledger:
             ):
                 self._aside.append(aside)
         return None
+
+    def _synced_again(self) -> int:
+        """Sync the newest segment, whose end a kill may have left to the system; up to which number all is on the disk.
+
+        Those before it were synced as the next one was begun.
+        """
+        if self.last is None:
+            return 0
+        newest = self._segments[-1]
+        try:
+            with newest.path.open("rb") as file:
+                os.fsync(file.fileno())
+        except OSError as error:
+            log.error("%s: cannot be synced (%s)", newest.path, error.strerror)  # noqa: TRY400  # no traceback
+            self._broken_off = True
+            return newest.first - 1
+        return self.last.seq
 
     def _cut(self, segment: Segment, end: int) -> None:
         try:

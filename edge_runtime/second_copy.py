@@ -50,7 +50,7 @@ class SecondCopy:
         if self.ledger.last and self._has_another(self.ledger.last):
             self.ledger.cut_above(self.ledger.last.seq - 1)
         last = self.ledger.last
-        self.reached = last.seq if last else 0
+        self.reached = min(last.seq, max(self.ledger.synced, state.done)) if last else 0
         if last and last.seq == state.seq and last.hash != state.hash:  # and it was delivered: nobody has it anew
             log.error("%s: verdict %d is not what was kept; see kenpin-edge audit", self.ledger.folder, last.seq)
 
@@ -63,7 +63,9 @@ class SecondCopy:
             try:
                 self.ledger.append([row.json for row in rows], rows[0].seq, head)
             except OSError as error:
-                log.debug("%s: %s", self.ledger.folder, error)  # tried again with room, below
+                if not no_room(error):  # else tried again with room, below
+                    self.complain(error)
+                    self._turn_over(error)
             else:
                 self.reached, self._complained = head.seq, False
                 return
@@ -141,7 +143,7 @@ class SecondCopy:
         if isinstance(error, FileNotFoundError):  # somebody deleted what we write to
             with suppress(OSError):  # it is met again
                 self.ledger.reopen()
-                self.reached = self.ledger.last.seq if self.ledger.last else 0
+                self.reached = self.ledger.synced
                 return
         self.ledger.break_off()
         self.reached = min(self.reached, self.ledger.synced)

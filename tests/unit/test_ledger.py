@@ -2,6 +2,8 @@
 
 import errno
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -222,6 +224,63 @@ def test_what_a_failed_sync_leaves_in_doubt_is_written_again_before_its_rows_go(
     with Outbox(tmp_path) as outbox:
         assert outbox.balance() == Balance(verdicts=10, acknowledged=0, shed=0, waiting=10)
         assert outbox.append(VERDICT).seq == 11
+
+
+class Syncs:
+    """`os.fsync` as Linux has it: a loss is told once, and the next sync says that all is well. `of`: which files."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.of: list[Path] = []
+        self.failing = False
+        self._really = os.fsync
+        monkeypatch.setattr(os, "fsync", self)
+
+    def __call__(self, descriptor: int) -> None:
+        path = Path(f"/proc/self/fd/{descriptor}").readlink()
+        if self.failing and path.suffix == ".jsonl":
+            self.failing = False
+            raise OSError(errno.EIO, os.strerror(errno.EIO), str(path))
+        self._really(descriptor)
+        self.of.append(path)
+
+
+@pytest.mark.parametrize("when", ["rows are to go", "a segment is full"])
+def test_a_sync_that_says_all_is_well_after_one_that_failed_is_not_believed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, when: str
+) -> None:
+    syncs = Syncs(monkeypatch)
+    with Outbox(tmp_path, bounds=SHORT) as outbox:
+        placed = [outbox.append(VERDICT).to_json() for _ in range(3)]
+        outbox.done(1)
+        placed += [outbox.append(VERDICT).to_json() for _ in range(2)]
+        syncs.failing = True
+        if when == "a segment is full":
+            while syncs.failing:
+                placed.append(outbox.append(VERDICT).to_json())
+        outbox.done(len(placed))
+        assert not syncs.failing
+        assert outbox.count() == 0
+    first, second = segments_of(tmp_path)
+    assert first not in syncs.of[syncs.of.index(first) + 1 :], "it was synced once, and then it failed"
+    assert [line.json for line in read_lines(second)] == placed[3:]
+    assert second in syncs.of
+
+
+def test_what_a_killed_station_left_to_the_system_is_on_the_disk_before_its_rows_go(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = (
+        "import os; from pathlib import Path; from edge_runtime.outbox import Outbox\n"
+        "from tests.unit.test_outbox import VERDICT\n"
+        f"outbox = Outbox(Path({str(tmp_path)!r}))\n"
+        "for _ in range(5): outbox.append(VERDICT)\n"
+        "os.kill(os.getpid(), 9)\n"
+    )
+    subprocess.run([sys.executable, "-c", program], cwd=Path(__file__).parents[2], check=False)
+    syncs = Syncs(monkeypatch)
+    with Outbox(tmp_path) as outbox:
+        assert outbox.count() == 5
+        assert segments_of(tmp_path)[0] in syncs.of
 
 
 def test_a_segment_that_cannot_be_deleted_does_not_keep_the_ledger_from_its_bounds(
