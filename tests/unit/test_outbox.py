@@ -228,6 +228,16 @@ def test_of_damaged_files_the_newest_three_are_kept(tmp_path: Path) -> None:
     assert [path.read_bytes()[0] for path in kept] == [2, 3, 4]
 
 
+def test_a_clock_that_was_set_back_deletes_not_the_file_that_was_just_found_damaged(tmp_path: Path) -> None:
+    for number in range(5):
+        (tmp_path / f"outbox.damaged-20991231T00000{number}-000000000.db").write_bytes(b"old")
+    Outbox(tmp_path).close()
+    (tmp_path / "outbox.db").write_bytes(b"new" * 3000)
+    Outbox(tmp_path).close()
+    kept = [path.read_bytes()[:3] for path in sorted(tmp_path.glob("outbox.damaged-*.db"))]
+    assert kept == [b"new", b"old", b"old"]
+
+
 def test_only_the_newest_thousand_requests_are_remembered(tmp_path: Path) -> None:
     with Outbox(tmp_path) as outbox:
         outbox.append_all([Entry(VERDICT, f"request-{n}") for n in range(1010)])
