@@ -13,20 +13,19 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Self, TypeVar
 
-from edge_runtime import watermark
+from edge_runtime import damaged, watermark
 from edge_runtime.chain import Head, merged, place
-from edge_runtime.damaged import move_aside
 from edge_runtime.errors import OutboxError
 from edge_runtime.ledger import Ledger
 from edge_runtime.lock import lock_folder
 from edge_runtime.outbox_file import LOG_BYTES, REQUESTS, OutboxFile, Row, State, Waiting, is_damage, is_full
-from edge_runtime.rebuild import AT_ONCE, GoesOn, answers, rebuilt
+from edge_runtime.rebuild import GoesOn, answers, rebuilt
 from edge_runtime.reserve import Reserve, free_bytes
 from edge_runtime.second_copy import SecondCopy
 from edge_runtime.shedding import choose, mark_of
@@ -41,6 +40,8 @@ SHED_TRIES = 20
 NOTED_S = 10.0
 """How stale the watermark beside the ledger may be: it costs two syncs, and its loss duplicates, nothing more."""
 _T = TypeVar("_T")
+AT_ONCE = 500
+"""Rows of a file that is made anew in one commit: on a full disk the log must not take what the rows need."""
 PICTURES_AT_ONCE = 16 * 1024 * 1024
 """Bytes of pictures that go where verdicts have no room: enough for thousands of these."""
 OnShed = Callable[[int, int, int], None]
@@ -121,20 +122,22 @@ class Outbox:
         self._alarms: deque[Callable[[], None]] = deque()
         self._delivered = 0  # up to this number the broker has them; some may wait for their second copy
         self._unfinished = False  # a file that is being made anew and is not whole yet
+        self._known: State | None = None  # where it stood, as far as is known, while that is so
         self._lock_file = lock_folder(folder)
-        try:
+        with ExitStack() as opened:
+            opened.callback(self._lock_file.close)
             with self._explained():
                 self._reserve = Reserve(folder / "reserve", bounds.reserve_bytes)
                 ledger = Ledger(folder / "ledger", max_bytes=bounds.ledger_bytes, max_age_s=bounds.age_s, now=now)
+                opened.callback(ledger.close)
                 self._copy = SecondCopy(ledger, self._rows)
-                self._file, damaged = self._open()
+                self._file, was_damaged = self._open()
+                opened.callback(lambda: self._file.close())  # noqa: PLW0108  # the one that there is then
                 self._state = self._file.state()
                 self._opened = clock() - self._state.service_s
-                self._agree(damaged=damaged)
+                self._agree(was_damaged=was_damaged)
                 self._note()
-        except BaseException:
-            self._lock_file.close()
-            raise
+            opened.pop_all()
 
     def append(self, verdict: Verdict, *, request: str | None = None) -> Verdict:
         """Keep a verdict, and return it with its `seq` and `prev`.
@@ -255,15 +258,16 @@ class Outbox:
             self._file.set_state(state)
         self._state = state
 
-    def _agree(self, *, damaged: bool) -> None:
+    def _agree(self, *, was_damaged: bool) -> None:
         """Bring outbox and ledger to the same end, at the start."""
         ledger, state = self._copy.ledger, self._state
         if ledger.last and ledger.last.seq > state.seq and (state.seq == 0 or ledger.goes_on_from(state.head)):
-            if not damaged:  # the ledger is written after the outbox: that one was lost
+            if not was_damaged:  # the ledger is written after the outbox: that one was lost
                 log.error("%s: ends before its ledger does; it is made anew from that", self.path)
-            self._rebuild(watermark.read(ledger.folder) or (state if state.seq else None))
+            self._unfinished, self._known = True, watermark.read(ledger.folder) or (state if state.seq else None)
+            self._with_room(lambda: None, shed=False)
             return
-        if ledger.last is None and damaged:
+        if ledger.last is None and was_damaged:
             log.error("%s: a new chain begins at seq 1: the ledger has nothing to make it anew from", self.path)
         self._copy.fit(state)
         if self._copy.reached < self._state.done:
@@ -273,16 +277,16 @@ class Outbox:
         if not self._reserve.given_up:
             self._copy.catch_up(self._state.seq, self._state.done)
 
-    def _rebuild(self, known: State | None) -> None:
-        """Fill an empty outbox from the ledger. `known`: where it stood, as far as is known.
+    def _rebuild(self) -> None:
+        """Fill an empty outbox from the ledger, and from what is known of where it stood.
 
         In parts, so that each is done soon; the state comes with the last. Where a kill comes before it, the file ends
         before its ledger does, and the next start begins anew.
         """
-        new, rows, lost = rebuilt(self._copy.ledger, known, self._bounds.outbox_bytes, self._go_on)
+        new, rows, lost = rebuilt(self._copy.ledger, self._known, self._bounds.outbox_bytes, self._go_on)
         self._file.grow_freely()  # what fitted once must not be refused for a few pages more
-        with self._file.transaction():
-            self._file.clear()
+        while self._file.clear(AT_ONCE):
+            pass
         for begin in range(0, len(rows), AT_ONCE):
             with self._file.transaction():
                 self._file.insert(rows[begin : begin + AT_ONCE])
@@ -313,7 +317,7 @@ class Outbox:
     def _open(self) -> tuple[OutboxFile, bool]:
         """Connect, and prove the file sound; a damaged one is moved aside once. The file, and whether that was so."""
         try:
-            return OutboxFile(self.path, self._bounds.outbox_bytes), False
+            return self._connected(), False
         except sqlite3.NotSupportedError as error:
             raise OutboxError(self.path, f"{error}; install that one again") from error
         except sqlite3.DatabaseError as error:
@@ -321,10 +325,20 @@ class Outbox:
                 raise OutboxError(self.path, f"cannot be opened ({error}); check the disk and the rights") from error
             self._move_aside(str(error))
         with self._explained():
-            return OutboxFile(self.path, self._bounds.outbox_bytes), True
+            return self._connected(), True
+
+    def _connected(self) -> OutboxFile:
+        """The file, which takes 32 KiB for SQLite's index of the log: on a full disk room is made for that."""
+        while True:
+            try:
+                return OutboxFile(self.path, self._bounds.outbox_bytes)
+            except sqlite3.DatabaseError as error:
+                known = watermark.read(self._copy.ledger.folder)  # of what waits, no more is known yet
+                if not is_full(error) or not self._make_room_below(known.done + 1 if known else 0):
+                    raise
 
     def _move_aside(self, why: str) -> None:
-        aside = move_aside(self.path)
+        aside = damaged.move_aside(self.path)
         why = " ".join(why.split())
         log.error("%s: is damaged (%s); moved to %s", self.path, why, aside)
         self._alarms.append(partial(self._on_damage, why, aside))
@@ -333,16 +347,16 @@ class Outbox:
         """Do `work`; where the file turns out damaged, make it anew and do it once more."""
         try:
             if self._unfinished:
-                self._rebuild(self._state)
+                self._rebuild()
             return work()
         except sqlite3.DatabaseError as error:
             if not is_damage(error):
                 raise
             self._file.close()
             self._move_aside(str(error))
-        self._unfinished = True
+        self._unfinished, self._known = True, self._state
         self._file, _ = self._open()
-        self._rebuild(self._state)
+        self._rebuild()
         return work()
 
     def _with_room(self, work: Callable[[], _T], *, shed: bool) -> _T:
@@ -354,31 +368,38 @@ class Outbox:
             except sqlite3.DatabaseError as error:
                 if not is_full(error):
                     raise
-                if not self._file.is_at_bound():
+                if self._unfinished or not self._file.is_at_bound():
                     made = self._make_room()
                     self._file.reuse_log()
                     self._file.grow_within(free_bytes(self.path.parent))
                     if made:
                         continue
                 tries += 1
-                if not shed or tries > SHED_TRIES or not self._shed_some():
+                if not shed or self._unfinished or tries > SHED_TRIES or not self._shed_some():
                     raise
 
     def _make_room(self) -> bool:
         """Free some of the disk without losing a verdict that waits; whether there was anything to free."""
-        if freed := self._give_up(PICTURES_AT_ONCE):
-            log.error("%s: the disk is full; %.1f MB of evidence pictures go", self.path, freed / 1e6)
-            return True
-        if self._copy.ledger.drop_oldest(self._first_waiting()) or self._reserve.give_up():
+        if self._unfinished:  # what waits is in the ledger alone
+            return self._make_room_below(self._known.done + 1 if self._known else 0)
+        oldest = self._file.oldest()
+        if self._make_room_below(oldest[0] if oldest else self._state.seq + 1):
             return True
         if self._copy.ledger.drop_oldest() or self._copy.ledger.drop_all():  # what waits is in the outbox, too
             log.error("%s: the disk is full; second copies of waiting verdicts go", self._copy.ledger.folder)
             return True
         return False
 
-    def _first_waiting(self) -> int:
-        oldest = self._file.oldest()
-        return oldest[0] if oldest else self._state.seq + 1
+    def _make_room_below(self, waiting: int) -> bool:
+        """The same without touching a copy of a verdict from number `waiting` on."""
+        with suppress(OSError):  # it stays, and something else goes
+            if name := damaged.drop_oldest(self.path.parent):
+                log.error("%s: the disk is full; the damaged %s goes", self.path, name)
+                return True
+        if freed := self._give_up(PICTURES_AT_ONCE):
+            log.error("%s: the disk is full; %.1f MB of evidence pictures go", self.path, freed / 1e6)
+            return True
+        return self._copy.ledger.drop_oldest(waiting) or self._reserve.give_up()
 
     def _shed_some(self) -> bool:
         """Give up what was delivered and has no second copy, or a batch that waits, OK ones first; whether any was."""

@@ -165,9 +165,11 @@ class OutboxFile:
         """Within a transaction; how many there were."""
         return self.db.execute("DELETE FROM verdicts WHERE seq <= ?", (seq,)).rowcount
 
-    def clear(self) -> None:
-        """Within a transaction: no row stays."""
-        self.db.execute("DELETE FROM verdicts")
+    def clear(self, at_once: int) -> bool:
+        """Delete so many rows, the oldest; whether there were any."""
+        with self.transaction():
+            oldest = "seq IN (SELECT seq FROM verdicts ORDER BY seq LIMIT ?)"
+            return self.db.execute(f"DELETE FROM verdicts WHERE {oldest}", (at_once,)).rowcount > 0  # noqa: S608  # our own text
 
     def delete_above(self, seq: int) -> None:
         """Delete rows with a number that was never given: those of a file that was not made anew to its end."""

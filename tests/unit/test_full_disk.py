@@ -2,16 +2,17 @@
 
 import subprocess
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from edge_runtime.audit_files import Question, run_audit
 from edge_runtime.errors import OutboxError
-from edge_runtime.outbox import Bounds, Outbox
+from edge_runtime.outbox import Balance, Bounds, Entry, Outbox
 from edge_runtime.verdict import Call, Verdict
 from tests.unit.test_ledger import ledger_of
-from tests.unit.test_outbox import NG, VERDICT
+from tests.unit.test_outbox import NG, VERDICT, break_while_open, lose
 
 DISK_BYTES = 16_000_000
 BOUNDS = Bounds(outbox_bytes=100_000_000, ledger_bytes=100_000_000, reserve_bytes=3_000_000)
@@ -127,3 +128,47 @@ def test_a_disk_with_no_room_at_all_is_one_error_and_it_goes_on_as_soon_as_there
             path.unlink()
         assert outbox.append(VERDICT).seq == balance.verdicts + 1, "what was refused takes no number"
         assert outbox.balance().balanced
+
+
+def test_a_station_starts_on_a_full_disk_with_what_was_set_aside(disk: Path) -> None:
+    with Outbox(disk / "data", bounds=BOUNDS) as outbox:
+        for _ in range(50):
+            outbox.append(big(VERDICT))
+    fill(disk / "somebody's")
+    with Outbox(disk / "data", bounds=BOUNDS) as outbox:
+        assert outbox.append(VERDICT).seq == 51
+        assert outbox.balance() == Balance(verdicts=51, acknowledged=0, shed=0, waiting=51)
+
+
+def test_an_outbox_damaged_on_a_full_disk_is_made_anew_and_no_verdict_goes_for_its_room(
+    disk: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    bounds = Bounds(outbox_bytes=100_000_000, ledger_bytes=4_000_000, reserve_bytes=3_000_000)
+    with Outbox(disk / "data", bounds=bounds) as outbox:
+        placed = outbox.append_all([Entry(big(VERDICT))] * 1000)
+        break_while_open(outbox)
+        fill(disk / "somebody's", leave=200_000)
+        for tries in range(2):
+            with suppress(OutboxError):  # who only reads frees nothing
+                outbox.waiting()
+            placed.append(outbox.append(VERDICT))
+            assert outbox.balance() == Balance(verdicts=1001 + tries, acknowledged=0, shed=0, waiting=1001 + tries)
+        assert [row.json for row in outbox.waiting(limit=2000)] == [verdict.to_json() for verdict in placed]
+    assert "the disk is full; the damaged outbox.damaged-" in caplog.text
+    assert list((disk / "data").glob("outbox.damaged-*")) == []
+
+
+def test_an_outbox_lost_on_a_full_disk_is_made_anew_at_the_start_as_far_as_there_is_room_and_else_nothing_goes(
+    disk: Path,
+) -> None:
+    bounds = Bounds(outbox_bytes=100_000_000, ledger_bytes=4_000_000, reserve_bytes=3_000_000)
+    with Outbox(disk / "data", bounds=bounds) as outbox:
+        placed = [verdict.to_json() for verdict in outbox.append_all([Entry(big(VERDICT))] * 1000)]
+    lose(disk / "data")
+    fill(disk / "somebody's", leave=100_000)
+    with pytest.raises(OutboxError, match="is full"):
+        Outbox(disk / "data", bounds=bounds)
+    assert ledger_of(disk / "data") == placed
+    (disk / "somebody's").unlink()
+    with Outbox(disk / "data", bounds=bounds) as outbox:
+        assert [row.json for row in outbox.waiting(limit=2000)] == placed
