@@ -160,7 +160,7 @@ class Outbox:
     def forget_answer(self, request: str) -> None:
         """Forget what this request was answered: it is asked anew. On the disk when this returns."""
         with self._held():
-            self._healed(lambda: self._file.forget(request))
+            self._with_room(lambda: self._file.forget(request), shed=False)
 
     def waiting(self, *, after: int = 0, limit: int = 100) -> list[Waiting]:
         """The first `limit` verdicts with a `seq` above `after` that are not done, in order."""

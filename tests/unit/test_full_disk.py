@@ -130,6 +130,14 @@ def test_a_disk_with_no_room_at_all_is_one_error_and_it_goes_on_as_soon_as_there
         assert outbox.balance().balanced
 
 
+def test_who_asks_by_a_name_that_was_used_before_is_not_refused_for_a_full_disk(disk: Path) -> None:
+    with Outbox(disk / "data", bounds=BOUNDS) as outbox:
+        outbox.append(VERDICT, request="robot")
+        fill(disk / "somebody's")
+        outbox.forget_answer("robot")
+        assert outbox.answered("robot") is None
+
+
 def test_a_station_starts_on_a_full_disk_with_what_was_set_aside(disk: Path) -> None:
     with Outbox(disk / "data", bounds=BOUNDS) as outbox:
         for _ in range(50):
