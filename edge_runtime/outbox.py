@@ -368,6 +368,8 @@ class Outbox:
             except sqlite3.DatabaseError as error:
                 if not is_full(error):
                     raise
+                if self._file.grow_within(free_bytes(self.path.parent)):
+                    continue  # it was held back, and somebody has made room since
                 if self._unfinished or not self._file.is_at_bound():
                     made = self._make_room()
                     self._file.reuse_log()

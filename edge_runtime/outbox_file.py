@@ -236,8 +236,8 @@ class OutboxFile:
         with suppress(sqlite3.OperationalError):  # full: then what follows meets that, too
             self.db.execute("PRAGMA wal_checkpoint(RESTART)").fetchone()
 
-    def grow_within(self, free: int | None) -> None:
-        """Grow by no more than `free` bytes, less the log's room; None: up to the bound.
+    def grow_within(self, free: int | None) -> bool:
+        """Grow by no more than `free` bytes, less the log's room; None: up to the bound. Whether it was less before.
 
         Pages that lie in the log and find no room in the file would hold the log, and without it no row can go.
         """
@@ -245,7 +245,8 @@ class OutboxFile:
         if free is not None:
             pages = int(self.db.execute("PRAGMA page_count").fetchone()[0])
             limit = min(limit, pages + max(0, free - LOG_BYTES) // _PAGE_BYTES)
-        self.db.execute(f"PRAGMA max_page_count = {limit}")
+        before = int(self.db.execute("PRAGMA max_page_count").fetchone()[0])
+        return int(self.db.execute(f"PRAGMA max_page_count = {limit}").fetchone()[0]) > before
 
     def grow_freely(self) -> None:
         """Grow up to twice the bound, until `grow_within`."""

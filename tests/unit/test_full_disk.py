@@ -130,6 +130,30 @@ def test_a_disk_with_no_room_at_all_is_one_error_and_it_goes_on_as_soon_as_there
         assert outbox.balance().balanced
 
 
+def test_once_somebody_has_made_room_no_more_pictures_go(disk: Path) -> None:
+    went: list[int] = []
+
+    def one_goes(_wanted: int) -> int:
+        pictures = sorted(disk.glob("*.png"))
+        went.append(len(pictures))
+        for path in pictures[:1]:
+            path.unlink()
+        return 3_000_000 if pictures else 0
+
+    for name in "ab":
+        (disk / f"{name}.png").write_bytes(bytes(3_000_000))
+    bounds = Bounds(outbox_bytes=100_000_000, ledger_bytes=100_000, reserve_bytes=1_000_000)
+    with Outbox(disk / "data", bounds=bounds, give_up=one_goes) as outbox:
+        fill(disk / "somebody's", leave=100_000)
+        while not went:
+            outbox.append(big(VERDICT))
+        (disk / "somebody's").unlink()
+        for _ in range(1000):
+            outbox.append(big(VERDICT))
+        assert outbox.balance().shed == 0
+    assert went == [2], "the room of the first was used up, with as much free beside it"
+
+
 def test_who_asks_by_a_name_that_was_used_before_is_not_refused_for_a_full_disk(disk: Path) -> None:
     with Outbox(disk / "data", bounds=BOUNDS) as outbox:
         outbox.append(VERDICT, request="robot")
