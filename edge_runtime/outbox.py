@@ -176,8 +176,8 @@ class Outbox:
             up_to = min(up_to, self._state.seq)
             if up_to <= self._state.done:
                 return
-            room = not self._reserve.given_up or free_bytes(self.path.parent) > LOG_BYTES
             self._delivered = max(self._delivered, up_to)
+            room = self._has_room_for_copies()
             sure = self._healed(lambda: self._copy.secure(up_to, self._state.done, room=room))
             if sure > self._state.done:
                 self._with_room(lambda: self._forget(sure), shed=False)
@@ -391,6 +391,13 @@ class Outbox:
             log.error("%s: the disk is full; second copies of waiting verdicts go", self._copy.ledger.folder)
             return True
         return False
+
+    def _has_room_for_copies(self) -> bool:
+        """Whether what was delivered can get its second copy; what is worth less than that goes for it."""
+        while self._reserve.given_up and free_bytes(self.path.parent) <= LOG_BYTES:
+            if not self._make_room_below(self._state.done + 1):
+                return False
+        return True
 
     def _make_room_below(self, waiting: int) -> bool:
         """The same without touching a copy of a verdict from number `waiting` on."""

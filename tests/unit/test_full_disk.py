@@ -130,6 +130,25 @@ def test_a_disk_with_no_room_at_all_is_one_error_and_it_goes_on_as_soon_as_there
         assert outbox.balance().balanced
 
 
+def test_the_ledger_is_not_emptied_for_want_of_room_that_its_oldest_segments_make(disk: Path) -> None:
+    bounds = Bounds(outbox_bytes=100_000_000, ledger_bytes=8_000_000, reserve_bytes=3_000_000)
+    with Outbox(disk / "data", bounds=bounds) as outbox:
+        for _ in range(6):
+            outbox.done(outbox.append_all([Entry(big(VERDICT))] * 500)[-1].seq)
+    (disk / "data" / "reserve").unlink()
+    before = ledger_of(disk / "data")
+    fill(disk / "somebody's", leave=6_000_000)
+    with Outbox(disk / "data", bounds=bounds) as outbox:
+        assert outbox._reserve.given_up, "too little is free to set so much aside"
+        placed = outbox.append(VERDICT).to_json()
+        fill(disk / "somebody else's", leave=1_500_000)
+        outbox.done(outbox.head().seq)
+        assert outbox.count() == 0
+    kept = ledger_of(disk / "data")
+    assert kept == [*before, placed][-len(kept) :]
+    assert len(kept) > 2000, "one segment of six went"
+
+
 def test_once_somebody_has_made_room_no_more_pictures_go(disk: Path) -> None:
     went: list[int] = []
 
