@@ -105,12 +105,13 @@ class Committer:
     def _work(self) -> None:
         while batch := self._next():
             self._commit(batch)
+            with self._turn:
+                self._busy = False
+                self._turn.notify_all()
 
     def _next(self) -> list[_Kept]:
         """All that waits, once something does and nobody else commits; nothing at the end."""
         with self._turn:
-            self._busy = False
-            self._turn.notify_all()
             self._turn.wait_for(lambda: not self._busy and (self._queue or self._stopping or self._failure))
             batch = [] if self._failure else list(self._queue)
             self._queue.clear()

@@ -2,14 +2,14 @@
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 
 from edge_runtime.committer import DEPTH, Committer
 from edge_runtime.errors import OutboxError
-from edge_runtime.outbox import Outbox
+from edge_runtime.outbox import Entry, Outbox
 from edge_runtime.verdict import Verdict
 from tests.unit.test_outbox import VERDICT
 
@@ -58,6 +58,35 @@ def test_who_has_nothing_else_to_do_commits_by_itself_and_never_before_another(t
         committer.flush()
     assert [name for name, _ in told] == [str(n) for n in range(6)]
     assert threading.get_ident() not in {thread for _, thread in told[1:]}
+
+
+def test_a_thread_that_begins_amid_a_commit_of_ones_own_waits_for_its_turn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[str] = []
+    later = threading.Event()
+
+    def tell(verdict: Verdict) -> None:
+        told.append(verdict.id)
+        later.set()
+
+    with Outbox(tmp_path) as outbox:
+        committer = Committer(outbox)
+        really = outbox.append_all
+
+        def append_all(entries: Sequence[Entry]) -> list[Verdict]:
+            if entries[0].verdict.id == "0":
+                later.wait(0.5)  # the disk is slow: time for one that jumps the queue
+            return really(entries)
+
+        monkeypatch.setattr(outbox, "append_all", append_all)
+        mine = threading.Thread(target=committer.keep, args=(VERDICT, tell), kwargs={"at_once": True})
+        mine.start()
+        until(lambda: committer._busy)
+        with committer:
+            committer.keep(VERDICT.model_copy(update={"id": "1"}), tell)
+        mine.join(30)
+    assert told == ["0", "1"]
 
 
 def test_the_log_is_written_into_the_file_before_a_commit_has_to_do_it(tmp_path: Path) -> None:
