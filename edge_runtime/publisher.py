@@ -81,6 +81,7 @@ class Publisher:
         self._acknowledged = 0  # all up to this number are
         self._undone = 0  # so many of them are in the outbox still
         self._undone_since = 0.0
+        self._doubtful = False  # the broker refused, and has taken none since: one at a time, so that none overtakes
         self._budget = float(WINDOW)  # verdicts that may be sent now
         self._budget_at = clock()
 
@@ -184,13 +185,14 @@ class Publisher:
                 self._forget_delivered(at_once=True)
                 self._go_back()
                 return
-            sent.acknowledged = True
+            sent.acknowledged, self._doubtful = True, False
             self.delivered(self._clock() - sent.at)
 
     def _go_back(self) -> None:
         """After a pause, send again from the first verdict that is not done: twice is allowed, out of order is not."""
         self._sent.clear()
         self._last = self._acknowledged
+        self._doubtful = True
         self._pause_until = self._clock() + PAUSE_S
 
     def _forget_delivered(self, *, at_once: bool = False) -> None:
@@ -213,7 +215,8 @@ class Publisher:
         at = self._clock()
         self._budget = min(self._budget + (at - self._budget_at) * RATE, WINDOW)
         self._budget_at = at
-        room = min(self._window - len(self._sent), int(self._budget))
+        window = min(self._window, 1) if self._doubtful else self._window
+        room = min(window - len(self._sent), int(self._budget))
         if room <= 0:
             return
         for row in self._outbox.waiting(after=self._last, limit=room):

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from edge_runtime.outbox import Entry, Outbox
-from edge_runtime.publisher import DONE_S, RATE, WINDOW, Publisher
+from edge_runtime.publisher import DONE_S, PAUSE_S, RATE, WINDOW, Publisher
 from tests.unit.test_outbox import VERDICT
 
 
@@ -46,17 +46,23 @@ def test_a_connection_that_ends_during_a_publish_blocks_neither_and_the_verdict_
 
 
 class Line:
-    """A broker that acknowledges at once, and a clock that stands still unless it is moved."""
+    """A broker that answers at once, `refusing` or not, and a clock that stands still unless it is moved."""
 
     def __init__(self, outbox: Outbox) -> None:
         self.now, self.sent, self.acknowledging = 0.0, list[bytes](), True
+        self.refusing, self.taken = False, list[bytes]()
         self.publisher = Publisher(outbox, self.publish, clock=lambda: self.now)
 
     def publish(self, payload: bytes) -> int:
         self.sent.append(payload)
         if self.acknowledging:
-            self.publisher.acknowledged(len(self.sent), None)
+            self.answer(payload, len(self.sent))
         return len(self.sent)
+
+    def answer(self, payload: bytes, message: int) -> None:
+        if not self.refusing:
+            self.taken.append(payload)
+        self.publisher.acknowledged(message, "Not authorized" if self.refusing else None)
 
     def until(self, met: Callable[[], bool]) -> None:
         deadline = time.monotonic() + 30
@@ -115,3 +121,29 @@ def test_what_was_acknowledged_is_not_sent_again_on_a_new_connection(tmp_path: P
         line.publisher.stop()
         assert line.sent == [*kept, kept[-1]]
         assert outbox.count() == 1
+
+
+def test_a_broker_that_comes_to_take_again_what_it_refused_takes_it_in_order(tmp_path: Path) -> None:
+    with Outbox(tmp_path) as outbox:
+        kept = [verdict.to_json() for verdict in outbox.append_all([Entry(VERDICT)] * 20)]
+        line = Line(outbox)
+        line.refusing = True
+        line.publisher.start()
+        line.publisher.connected(20, lambda: None)
+        line.until(lambda: line.publisher._pause_until > 0)
+        before, line.acknowledging = len(line.sent), False
+        line.now += PAUSE_S
+        line.until(lambda: len(line.sent) > before)
+        line.until(lambda: not line.publisher._wake.is_set())  # it has sent what it would
+        line.acknowledging = True
+        for number, payload in enumerate(line.sent[before:], before + 1):
+            line.answer(payload, number)
+            line.refusing = False  # somebody has just corrected the rights
+
+        def all_are_taken() -> bool:
+            line.now += 0.1
+            return kept[-1] in line.taken
+
+        line.until(all_are_taken)
+        line.publisher.stop()
+    assert line.taken == kept, "none overtakes the first"
