@@ -70,7 +70,13 @@ def _read(ledger: Ledger, old: State, max_bytes: float, goes_on: GoesOn) -> tupl
         if number % AT_ONCE == 0:
             goes_on(f"the outbox is made anew: {number} verdicts of the ledger are read")
         verdict = _verdict(line)
-        if verdict is None or verdict.seq <= old.done or (rows and verdict.seq <= rows[-1].seq):
+        if verdict is None:
+            continue
+        before = rows[-2].seq if len(rows) > 1 else old.done
+        if rows and before < verdict.seq < rows[-1].seq:  # that one is ahead of what follows it: its number is damaged
+            log.error("%s: verdict %d stands before %d; left out", line.path, rows[-1].seq, verdict.seq)
+            size -= len(rows.pop().json)
+        if verdict.seq <= (rows[-1].seq if rows else old.done):
             continue
         bad = verdict.verdict is not Call.OK
         rows.append(Row(verdict.seq, line.json, digest(line.json), bad, old.service_s))

@@ -351,6 +351,21 @@ def test_where_both_copies_are_damaged_what_the_disk_does_not_give_back_is_lost_
     assert run_audit(Question([log])) == 0, "the chain bridges the gap"
 
 
+@pytest.mark.parametrize("damaged", [1, 105])
+def test_a_damaged_number_in_the_ledger_costs_that_verdict_and_not_those_behind_it(
+    tmp_path: Path, damaged: int
+) -> None:
+    with Outbox(tmp_path) as outbox:
+        for _ in range(200):
+            outbox.append(VERDICT)
+    (only,) = segments_of(tmp_path)
+    only.write_bytes(only.read_bytes().replace(b'"seq":%d,' % damaged, b'"seq":905,'))
+    (tmp_path / "outbox.db").unlink()
+    with Outbox(tmp_path) as outbox:
+        assert outbox.balance() == Balance(verdicts=200, acknowledged=0, shed=1, waiting=199)
+        assert [row.seq for row in outbox.waiting(limit=1000)] == [seq for seq in range(1, 201) if seq != damaged]
+
+
 def test_what_can_be_read_of_such_a_segment_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No disk at hand fails in the middle of a file."""
     placed = delivered(tmp_path, 80)
