@@ -23,6 +23,8 @@ _LOG_PAGES = 256
 needed before any can be made."""
 _TIDY_COMMITS = 40
 """After so many commits of about four pages each the log is written into the file before a commit has to do it."""
+_BUSY_MS = 5000
+"""How long somebody else may write to the file, which nobody should."""
 LOG_BYTES = 2 * _LOG_PAGES * _PAGE_BYTES
 """Room for the log, with a large commit on top."""
 _DAMAGE = "damaged"
@@ -112,7 +114,7 @@ class OutboxFile:
     def __init__(self, path: Path, max_bytes: int) -> None:
         """Open or make it, prove it sound and bring it up to date."""
         self.max_pages = max(max_bytes // _PAGE_BYTES, 32)
-        self.db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        self.db = sqlite3.connect(path, _BUSY_MS / 1000, isolation_level=None, check_same_thread=False)
         self._commits = 0  # since the log was tidied
         try:
             self.db.execute(f"PRAGMA page_size = {_PAGE_BYTES}")
@@ -232,9 +234,14 @@ class OutboxFile:
             self.db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
 
     def reuse_log(self) -> None:
-        """Have the write-ahead log begin anew within the room that it has, if there is room for its pages."""
+        """Have the write-ahead log begin anew within the room that it has, if there is room for its pages.
+
+        Where an audit reads just then it goes on growing: nobody waits for that one.
+        """
+        self.db.execute("PRAGMA busy_timeout = 0")
         with suppress(sqlite3.OperationalError):  # full: then what follows meets that, too
             self.db.execute("PRAGMA wal_checkpoint(RESTART)").fetchone()
+        self.db.execute(f"PRAGMA busy_timeout = {_BUSY_MS}")
 
     def grow_within(self, free: int | None) -> bool:
         """Grow by no more than `free` bytes, less the log's room; None: up to the bound. Whether it was less before.

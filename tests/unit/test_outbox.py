@@ -8,6 +8,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import closing
@@ -135,6 +136,19 @@ def test_a_full_outbox_gives_up_the_oldest_ok_verdicts_counts_tells_and_marks_th
     assert (mark.first, mark.last, mark.prev) == (1, count, GENESIS)
     assert mark.hash == Verdict.from_json(waiting[0].json).prev, "the chain can be followed across the gap"
     assert (tmp_path / "outbox.db").stat().st_size <= SMALL.outbox_bytes
+
+
+def test_a_full_outbox_waits_for_nobody_who_reads_it(tmp_path: Path) -> None:
+    told: list[tuple[int, int, int]] = []
+    with Outbox(tmp_path, bounds=SMALL, on_shed=lambda *what: told.append(what)) as outbox:
+        outbox.append(VERDICT)
+        with closing(sqlite3.connect(outbox.path, isolation_level=None)) as audit:
+            audit.execute("BEGIN")
+            audit.execute("SELECT * FROM verdicts").fetchall()
+            begin = time.monotonic()
+            while not told:
+                outbox.append_all([Entry(VERDICT)] * 100)
+            assert time.monotonic() - begin < 4, "each batch that goes takes the 5 s that SQLite waits for a reader"
 
 
 def test_ng_and_error_verdicts_are_given_up_only_when_no_ok_one_is_left(tmp_path: Path) -> None:
