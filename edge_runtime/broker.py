@@ -62,6 +62,8 @@ brokers keep to UNANSWERED: 2.0.11 sends all that it has queued when a station i
 0` at any time; and an answer that gives way to another leaves somebody unanswered."""
 IN_FLIGHT = 20
 """The same of what we send, unless the broker takes fewer."""
+DENIED = 20
+"""Topics of which it is said that the broker refuses them, once a connection."""
 GIVEN_UP = -1
 """In the place of paho's id: of a letter that does not fit through the broker."""
 
@@ -331,10 +333,16 @@ class Broker:
         self._let_it_send()
         self._publisher.acknowledged(message, str(reason) if reason.is_failure else None)
         for letters in (self._statuses, self._events, self._answers):
-            if reason.is_failure and (topic := letters.topic_of(message)) is not None and topic not in self._denied:
-                self._denied.add(topic)
+            if reason.is_failure and (topic := letters.topic_of(message)) is not None and self._is_news(topic):
                 log.warning("broker %s:%d: refuses %s (%s); correct its ACL", self._host, self._port, topic, reason)
             letters.acknowledged(message)
+
+    def _is_news(self, denied: str) -> bool:
+        """Whether it was not said of this topic yet; nor are more than DENIED: who asks may name another each time."""
+        news = denied not in self._denied and len(self._denied) < DENIED
+        if news:
+            self._denied.add(denied)
+        return news
 
     def _on_message(self, _client: mqtt.Client, _data: Any, message: mqtt.MQTTMessage) -> None:
         self._let_it_send()

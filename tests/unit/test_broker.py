@@ -6,6 +6,8 @@ import time
 from pathlib import Path
 
 import pytest
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.reasoncodes import ReasonCode
 
 from edge_runtime.broker import Broker
 from edge_runtime.messages import Condition, State
@@ -57,3 +59,20 @@ def test_a_connection_whose_thread_has_died_is_a_hang(tmp_path: Path, monkeypatc
                         time.sleep(0.01)
                     assert broker.hung() == "the thread of the broker's connection has died"
             assert broker.hung() is None, "it has ended"
+
+
+def test_a_robot_that_names_another_topic_for_each_answer_which_the_broker_refuses_fills_neither_memory_nor_log(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "station.toml"
+    path.write_text(FILE.format(port=1883))
+    station = Station.read(path)
+    with Outbox(station.data) as outbox:
+        broker = Broker(station, outbox, lambda: Condition(state=State.IDLE))
+        monkeypatch.setattr(broker._answers, "topic_of", lambda message: f"robots/{message}")
+        refusal = ReasonCode(PacketTypes.PUBACK, "Not authorized")
+        for message in range(1, 1001):
+            for _ in range(2):
+                broker._on_publish(broker._client, None, message, refusal, None)
+        assert len(broker._denied) <= 20
+    assert caplog.text.count("refuses robots/") == 20
