@@ -261,10 +261,12 @@ class Outbox:
     def _agree(self, *, was_damaged: bool) -> None:
         """Bring outbox and ledger to the same end, at the start."""
         ledger, state = self._copy.ledger, self._state
-        if ledger.last and ledger.last.seq > state.seq and (state.seq == 0 or ledger.goes_on_from(state.head)):
+        noted = watermark.read(ledger.folder)
+        goes_on = ledger.last and ledger.last.seq > state.seq and (state.seq == 0 or ledger.goes_on_from(state.head))
+        if goes_on or (ledger.last is None and noted and noted.seq > state.seq == 0):
             if not was_damaged:  # the ledger is written after the outbox: that one was lost
                 log.error("%s: ends before its ledger does; it is made anew from that", self.path)
-            self._unfinished, self._known = True, watermark.read(ledger.folder) or (state if state.seq else None)
+            self._unfinished, self._known = True, noted or (state if state.seq else None)
             self._with_room(lambda: None, shed=False)
             return
         if ledger.last is None and was_damaged:

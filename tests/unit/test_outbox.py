@@ -242,6 +242,25 @@ def test_of_damaged_files_the_newest_three_are_kept(tmp_path: Path) -> None:
     assert [path.read_bytes()[0] for path in kept] == [2, 3, 4]
 
 
+def test_where_nothing_of_the_ledger_is_left_either_numbers_and_counts_go_on_from_what_was_noted_beside_it(
+    tmp_path: Path,
+) -> None:
+    with Outbox(tmp_path) as outbox:
+        for _ in range(5):
+            outbox.append(VERDICT)
+        outbox.done(3)
+        head = outbox.head()
+    for path in (tmp_path / "ledger").glob("*.jsonl"):  # as on a full disk
+        path.unlink()
+    (tmp_path / "outbox.db").write_bytes(os.urandom(9000))
+    told: list[tuple[int, int, int]] = []
+    with Outbox(tmp_path, on_shed=lambda *what: told.append(what)) as outbox:
+        assert outbox.balance() == Balance(verdicts=5, acknowledged=3, shed=2, waiting=0)
+        assert told == [(2, 4, 5)]
+        placed = outbox.append(VERDICT)
+    assert (placed.seq, placed.prev) == (6, head.hash)
+
+
 def test_a_clock_that_was_set_back_deletes_not_the_file_that_was_just_found_damaged(tmp_path: Path) -> None:
     for number in range(5):
         (tmp_path / f"outbox.damaged-20991231T00000{number}-000000000.db").write_bytes(b"old")
