@@ -36,7 +36,8 @@ class _Given(BaseModel):
 
 
 class Requests:
-    """The requests that have no verdict yet. One object for all threads; its lock is held for no call but `ask`.
+    """The requests that have no verdict yet. One object for all threads; its lock is held for `ask`, `remembered`
+    and `forget`, and for no answer.
 
     `ask`: makes a trigger of a request; raises TriggerError. `remembered`: the verdict, as published, that was kept for
     this delivery, or after a damage for its key; None where there is none. `forget`: on the disk when it returns.
