@@ -24,11 +24,12 @@ from edge_runtime.chain import Head, merged, place
 from edge_runtime.errors import OutboxError
 from edge_runtime.ledger import Ledger
 from edge_runtime.lock import lock_folder
-from edge_runtime.outbox_file import LOG_BYTES, REQUESTS, OutboxFile, Row, State, Waiting, is_damage, is_full
+from edge_runtime.outbox_file import LOG_BYTES, REQUESTS, Answer, OutboxFile, Row, State, Waiting, is_damage, is_full
 from edge_runtime.rebuild import GoesOn, answers, rebuilt
 from edge_runtime.reserve import Reserve, free_bytes
 from edge_runtime.second_copy import SecondCopy
 from edge_runtime.shedding import choose, mark_of
+from edge_runtime.uptime import moment
 from edge_runtime.verdict import Call, Verdict
 
 log = logging.getLogger(__name__)
@@ -152,8 +153,8 @@ class Outbox:
         with self._held():
             return self._with_room(lambda: self._append(entries), shed=True)
 
-    def answered(self, request: str) -> bytes | None:
-        """The bytes of the verdict that this request was given, if it is among the last thousand."""
+    def answered(self, request: str) -> Answer | None:
+        """The verdict that this request was given, if it is among the last thousand."""
         with self._held():
             return self._healed(lambda: self._file.answered(request))
 
@@ -240,7 +241,7 @@ class Outbox:
                 placed.append(verdict)
                 rows.append(Row(head.seq, json, head.hash, verdict.verdict is not Call.OK, service_s))
                 if entry.request is not None:
-                    self._file.remember(entry.request, head.seq, json)
+                    self._file.remember(entry.request, head.seq, json, at=moment())
             self._file.insert(rows)
             state = replace(self._state, seq=head.seq, hash=head.hash, service_s=service_s, marks=marks)
             self._file.set_state(state)

@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edge_runtime.chain import GENESIS, Head, digest
+from edge_runtime.uptime import age_s
 from edge_runtime.verdict import Shed
 
-VERSION = 2
-"""`PRAGMA user_version`; files of before have 0."""
+VERSION = 3
+"""`PRAGMA user_version`; the first files have 0."""
 REQUESTS = 1000
 """Answers to requests that are remembered: a broker delivers again what was in flight, a robot has one or a few."""
 _PAGE_BYTES = 4096
@@ -40,7 +41,7 @@ CREATE TABLE verdicts (
 _SCHEMA_OF_BOTH = """
 CREATE INDEX verdicts_bad ON verdicts (bad);
 CREATE TABLE state (only_row INTEGER PRIMARY KEY CHECK (only_row = 1), json TEXT NOT NULL);
-CREATE TABLE requests (key TEXT PRIMARY KEY, seq INTEGER NOT NULL, json BLOB NOT NULL);
+CREATE TABLE requests (key TEXT PRIMARY KEY, seq INTEGER NOT NULL, json BLOB NOT NULL, at TEXT NOT NULL DEFAULT '');
 CREATE INDEX requests_seq ON requests (seq);
 """
 # What an older kenpin kept counts as bad: it stays longest, and no row has to be rewritten.
@@ -49,6 +50,7 @@ ALTER TABLE verdicts ADD COLUMN bad INTEGER NOT NULL DEFAULT 1;
 ALTER TABLE verdicts ADD COLUMN kept_s INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE verdicts ADD COLUMN hash TEXT;
 """
+_FROM_SECOND = "ALTER TABLE requests ADD COLUMN at TEXT NOT NULL DEFAULT ''"
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +97,14 @@ class Waiting:
 
     seq: int
     json: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a request was answered. `age_s`: seconds since then; None where that is unknown."""
+
+    json: bytes
+    age_s: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,19 +212,20 @@ class OutboxFile:
         ).fetchone()
         return found
 
-    def answered(self, key: str) -> bytes | None:
+    def answered(self, key: str) -> Answer | None:
         """What a request was answered."""
-        found = self.db.execute("SELECT json FROM requests WHERE key = ?", (key,)).fetchone()
-        return bytes(found[0]) if found else None
+        found = self.db.execute("SELECT json, at FROM requests WHERE key = ?", (key,)).fetchone()
+        return Answer(bytes(found[0]), age_s(found[1])) if found else None
 
     def forget(self, key: str) -> None:
         """Forget what a request was answered."""
         with self.transaction():
             self.db.execute("DELETE FROM requests WHERE key = ?", (key,))
 
-    def remember(self, key: str, seq: int, json: bytes) -> None:
-        """Within a transaction; the oldest are forgotten."""
-        self.db.execute("INSERT OR REPLACE INTO requests (key, seq, json) VALUES (?, ?, ?)", (key, seq, json))
+    def remember(self, key: str, seq: int, json: bytes, *, at: str = "") -> None:
+        """Within a transaction; the oldest are forgotten. `at`: the moment (see `uptime`), where that is known."""
+        answer = (key, seq, json, at)
+        self.db.execute("INSERT OR REPLACE INTO requests (key, seq, json, at) VALUES (?, ?, ?, ?)", answer)
         oldest = "SELECT seq FROM requests ORDER BY seq DESC LIMIT 1 OFFSET ?"
         self.db.execute(f"DELETE FROM requests WHERE seq <= ({oldest})", (REQUESTS,))  # noqa: S608  # our own text
 
@@ -283,6 +294,10 @@ class OutboxFile:
             self.state()
             return
         with self.transaction():
+            self.db.execute(f"PRAGMA user_version = {VERSION}")
+            if version == 2:  # the one before
+                self.db.execute(_FROM_SECOND)
+                return
             state = State()
             tables = {name for (name,) in self.db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
             for statement in (_FROM_FIRST if "chain" in tables else _SCHEMA).split(";"):
@@ -293,7 +308,6 @@ class OutboxFile:
             for statement in _SCHEMA_OF_BOTH.split(";"):
                 self.db.execute(statement)
             self.set_state(state)
-            self.db.execute(f"PRAGMA user_version = {VERSION}")
 
     def _state_of_first(self) -> State:
         last = self.db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'verdicts'").fetchone()

@@ -20,6 +20,7 @@ from edge_runtime.broker import SESSION_S
 from edge_runtime.commands import Asker, Order
 from edge_runtime.errors import TriggerError
 from edge_runtime.messages import InspectWish, Refusal
+from edge_runtime.outbox_file import Answer
 
 log = logging.getLogger(__name__)
 
@@ -39,15 +40,15 @@ class Requests:
     """The requests that have no verdict yet. One object for all threads; its lock is held for `ask`, `remembered`
     and `forget`, and for no answer.
 
-    `ask`: makes a trigger of a request; raises TriggerError. `remembered`: the verdict, as published, that was kept for
-    this delivery, or after a damage for its key; None where there is none. `forget`: on the disk when it returns.
+    `ask`: makes a trigger of a request; raises TriggerError. `remembered`: the answer that was kept for this delivery,
+    or after a damage for its key; None where there is none. `forget`: on the disk when it returns.
     `now`: the time, UTC.
     """
 
     def __init__(
         self,
         ask: Callable[[Asker], None],
-        remembered: Callable[[str], bytes | None],
+        remembered: Callable[[str], Answer | None],
         forget: Callable[[str], None],
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
@@ -86,22 +87,26 @@ class Requests:
         An old OK is no answer to that, also if we are killed before it has its own: so what was given is forgotten.
         """
         for key in (asker.delivery, asker.key):  # the latter after a damage: the ledger knows no numbers of messages
-            if (verdict := self._remembered(key)) is not None:
-                if again and self._is_recent(verdict):
-                    return verdict
+            if (given := self._remembered(key)) is not None:
+                if again and self._is_recent(given):
+                    return given.json
                 self._forget(key)
         return None
 
-    def _is_recent(self, verdict: bytes) -> bool:
-        """Whether the broker may hold the request still that got this verdict. In doubt it does not: who asked then
-        gets a newer verdict, which is never wrong. So where its picture is still to come, since the clock was set back,
-        or where it does not say when that was taken.
+    def _is_recent(self, given: Answer) -> bool:
+        """Whether the broker may hold the request still that got this answer. In doubt it does not: who asked then
+        gets a newer verdict, which is never wrong.
+
+        After a start of the machine, or a damage, only the wall clock can tell. So it is in doubt where the picture is
+        still to come, since that clock was set back, or where the verdict does not say when it was taken.
         """
-        try:
-            captured = _Given.model_validate_json(verdict).captured_at
-        except ValidationError:
-            return False
-        return 0 <= (self._now() - captured).total_seconds() <= REPEATED_S
+        age_s = given.age_s
+        if age_s is None:
+            try:
+                age_s = (self._now() - _Given.model_validate_json(given.json).captured_at).total_seconds()
+            except ValidationError:
+                return False
+        return 0 <= age_s <= REPEATED_S
 
     def answer(self, key: str, verdict: bytes) -> None:
         """Answer the request of this key: its verdict is kept."""

@@ -23,6 +23,7 @@ from edge_runtime import rebuild
 from edge_runtime.chain import GENESIS
 from edge_runtime.errors import OutboxError
 from edge_runtime.outbox import Balance, Bounds, Entry, Outbox
+from edge_runtime.outbox_file import Answer
 from edge_runtime.verdict import BundleRef, Call, Latency, Reason, RegionVerdict, Thresholds, Verdict
 
 VERDICT = Verdict(
@@ -203,6 +204,46 @@ def test_waiting_verdicts_go_by_age_in_the_stations_own_seconds_whatever_the_clo
         assert [row.seq for row in outbox.waiting()] == [2, 3]
 
 
+def given(outbox: Outbox, request: str) -> bytes:
+    answer = outbox.answered(request)
+    assert answer is not None
+    return answer.json
+
+
+def test_how_long_ago_a_request_was_answered_is_known_after_a_restart_whatever_the_clock_is_set_to(
+    tmp_path: Path,
+) -> None:
+    with Outbox(tmp_path) as outbox:
+        outbox.append(VERDICT, request="robot-1")
+        outbox.done(1)
+    with Outbox(tmp_path, now=lambda: 4e9) as outbox:
+        answer = outbox.answered("robot-1")
+    assert answer is not None
+    assert answer.age_s is not None
+    assert 0 <= answer.age_s < 60
+
+
+def test_how_long_ago_a_request_was_answered_before_the_machine_was_started_is_unknown(tmp_path: Path) -> None:
+    with Outbox(tmp_path) as outbox:
+        outbox.append(VERDICT, request="robot-1")
+    with closing(sqlite3.connect(tmp_path / "outbox.db")) as db, db:
+        db.execute("UPDATE requests SET at = '0193b2f4-6a10-7c31-9d53-0242ac120002 7.000'")
+    with Outbox(tmp_path) as outbox:
+        assert outbox.answered("robot-1") == Answer(given(outbox, "robot-1"), None)
+
+
+def test_an_outbox_of_the_version_before_is_opened_with_what_it_holds(tmp_path: Path) -> None:
+    with Outbox(tmp_path) as outbox:
+        kept = outbox.append(VERDICT, request="robot-1")
+    with closing(sqlite3.connect(tmp_path / "outbox.db")) as db, db:
+        db.execute("ALTER TABLE requests DROP COLUMN at")
+        db.execute("PRAGMA user_version = 2")
+    with Outbox(tmp_path) as outbox:
+        assert [row.json for row in outbox.waiting()] == [kept.to_json()]
+        assert outbox.answered("robot-1") == Answer(kept.to_json(), None)
+        outbox.append(VERDICT, request="robot-2")
+
+
 def test_what_a_request_was_answered_is_known_after_a_restart_until_it_is_answered_anew_or_forgotten(
     tmp_path: Path,
 ) -> None:
@@ -210,9 +251,9 @@ def test_what_a_request_was_answered_is_known_after_a_restart_until_it_is_answer
         first = outbox.append(VERDICT, request="robot-1")
         outbox.done(1)
     with Outbox(tmp_path) as outbox:
-        assert outbox.answered("robot-1") == first.to_json()
+        assert given(outbox, "robot-1") == first.to_json()
         second = outbox.append(NG, request="robot-1")
-        assert outbox.answered("robot-1") == second.to_json()
+        assert given(outbox, "robot-1") == second.to_json()
         outbox.forget_answer("robot-1")
     with Outbox(tmp_path) as outbox:
         assert outbox.answered("robot-1") is None
@@ -228,7 +269,7 @@ def test_what_a_request_was_answered_is_known_when_the_outbox_is_made_anew(tmp_p
         outbox.done(2)
     (tmp_path / "outbox.db").write_bytes(os.urandom(9000))
     with Outbox(tmp_path) as outbox:
-        assert outbox.answered(key) == first.to_json()
+        assert given(outbox, key) == first.to_json()
 
 
 def test_of_damaged_files_the_newest_three_are_kept(tmp_path: Path) -> None:

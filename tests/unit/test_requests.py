@@ -11,6 +11,7 @@ from edge_runtime.broker import KEEPALIVE_S, SESSION_S
 from edge_runtime.commands import Asker
 from edge_runtime.inbox import Inbox
 from edge_runtime.letters import Letter
+from edge_runtime.outbox_file import Answer
 from edge_runtime.requests import REPEATED_S, Requests
 
 STATION = "kenpin/plant-a/L3/cam-2/"
@@ -25,8 +26,9 @@ class Robot:
         self.asked: list[Asker] = []
         self.answers: list[bytes | None] = []
         self.acknowledged: list[int] = []
-        self.kept: dict[str, bytes] = {}
+        self.kept: dict[str, Answer] = {}
         self.now = NOW
+        self.age_s: float | None = None  # by the clock that nobody sets
         self.requests = Requests(self.asked.append, self.kept.get, self.kept.__delitem__, lambda: self.now)
         self.said: list[bytes] = []
         self.cannot_be_told: set[bytes] = set()
@@ -70,7 +72,7 @@ class Robot:
     def judge(self) -> None:
         """The oldest request gets its verdict."""
         asker = self.asked.pop(0)
-        self.kept[asker.delivery] = VERDICT
+        self.kept[asker.delivery] = Answer(VERDICT, self.age_s)
         self.requests.answer(asker.key, VERDICT)
 
 
@@ -158,6 +160,26 @@ def test_what_the_broker_marks_as_sent_again_after_it_could_hold_it_is_a_new_que
     assert robot.acknowledged == [1, 1]
 
 
+@pytest.mark.parametrize("set_by_s", [3600, -86_400, 0])
+def test_a_clock_that_is_set_meanwhile_gives_no_request_a_second_verdict(set_by_s: float) -> None:
+    robot = Robot()
+    robot.age_s = SESSION_S
+    robot.ask(1, b"part-1")
+    robot.judge()
+    robot.now += timedelta(seconds=set_by_s)
+    robot.ask(1, b"part-1", again=True)
+    assert (robot.asked, robot.said) == ([], [VERDICT, VERDICT])
+
+
+def test_nor_does_it_make_an_old_verdict_a_new_one() -> None:
+    robot = Robot()
+    robot.age_s = REPEATED_S + 1
+    robot.ask(1, b"part-1")
+    robot.judge()
+    robot.ask(1, b"part-1", again=True)
+    assert len(robot.asked) == 1, "an old OK would be the answer of a new part"
+
+
 def test_what_the_broker_sends_again_while_it_holds_it_is_answered_with_the_same_verdict() -> None:
     robot = Robot()
     robot.ask(1, b"part-1")
@@ -174,7 +196,7 @@ def test_a_verdict_that_does_not_say_when_answers_no_question_twice(verdict: byt
     robot = Robot()
     robot.ask(1, b"part-1")
     asker = robot.asked.pop()
-    robot.kept[asker.delivery] = verdict
+    robot.kept[asker.delivery] = Answer(verdict, None)
     robot.requests.answer(asker.key, verdict)
     robot.ask(1, b"part-1", again=True)
     assert len(robot.asked) == 1
