@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import NamedTuple
 
-from edge_runtime.chain import GENESIS, Head, digest
+from edge_runtime.chain import GENESIS, Head, digest, outermost
 from edge_runtime.verdict import Shed
 
 LIMIT = 20
@@ -109,13 +109,12 @@ class _Marks:
 
     def __init__(self, marks: Iterable[tuple[Shed, Record | None]], doubtful: set[int]) -> None:
         """`doubtful`: positions of records whose word counts for nothing; a mark of none is the station's own word."""
-        said = {
-            mark.first: mark
+        self._marks = outermost(
+            mark
             for mark, carrier in marks
             if mark.first <= mark.last and (carrier is None or (carrier.at not in doubtful and mark.last < carrier.seq))
-        }
-        self._firsts = sorted(said)
-        self._marks = [said[first] for first in self._firsts]
+        )
+        self._firsts = [mark.first for mark in self._marks]
 
     def of(self, seq: int) -> Shed | None:
         """The mark that says `seq` was shed."""

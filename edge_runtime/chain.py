@@ -1,6 +1,7 @@
 """How verdicts are chained: each carries the number and the hash that bind it to the one before."""
 
 import hashlib
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from edge_runtime.verdict import Shed, Verdict
@@ -33,10 +34,19 @@ def place(verdict: Verdict, head: Head, shed: tuple[Shed, ...]) -> tuple[Verdict
     return placed, json, Head.of(head.seq + 1, json)
 
 
-def merged(marks: list[Shed]) -> list[Shed]:
-    """The same marks in order of their numbers, those that touch joined into one."""
+def outermost(marks: Iterable[Shed]) -> list[Shed]:
+    """The marks in order of their numbers, without those that lie within another."""
+    kept: list[Shed] = []
+    for mark in sorted(marks, key=lambda mark: (mark.first, -mark.last)):
+        if not kept or mark.last > kept[-1].last:
+            kept.append(mark)
+    return kept
+
+
+def merged(marks: Iterable[Shed]) -> list[Shed]:
+    """The outermost marks, those that touch joined into one."""
     joined: list[Shed] = []
-    for mark in sorted(marks, key=lambda mark: mark.first):
+    for mark in outermost(marks):
         if joined and joined[-1].last + 1 == mark.first:
             joined[-1] = joined[-1].model_copy(update={"last": mark.last, "hash": mark.hash})
         else:

@@ -28,7 +28,7 @@ from edge_runtime.outbox_file import LOG_BYTES, REQUESTS, Answer, OutboxFile, Ro
 from edge_runtime.rebuild import GoesOn, answers, rebuilt
 from edge_runtime.reserve import Reserve, free_bytes
 from edge_runtime.second_copy import SecondCopy
-from edge_runtime.shedding import choose, mark_of
+from edge_runtime.shedding import CARRIED, choose, marks_of
 from edge_runtime.uptime import moment
 from edge_runtime.verdict import Call, Verdict
 
@@ -236,8 +236,8 @@ class Outbox:
         placed, rows = [], []
         with self._file.transaction():
             for entry in entries:
-                verdict, json, head = place(entry.verdict, head, marks)
-                marks = ()
+                verdict, json, head = place(entry.verdict, head, marks[:CARRIED])
+                marks = marks[CARRIED:]
                 placed.append(verdict)
                 rows.append(Row(head.seq, json, head.hash, verdict.verdict is not Call.OK, service_s))
                 if entry.request is not None:
@@ -434,7 +434,7 @@ class Outbox:
 
     def _shed(self, rows: Sequence[Waiting], what: str) -> None:
         """Give up `rows`: counted, marked for the chain, told."""
-        marks = merged([*self._state.marks, *mark_of(rows)])
+        marks = merged([*self._state.marks, *marks_of(rows)])
         with self._file.transaction():
             self._file.delete(rows)
             state = replace(self._state, shed=self._state.shed + len(rows), marks=tuple(marks))

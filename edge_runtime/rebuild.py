@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from pydantic import ValidationError
 
-from edge_runtime.chain import GENESIS, Head, digest, merged
+from edge_runtime.chain import GENESIS, Head, digest, merged, outermost
 from edge_runtime.ledger import Ledger
 from edge_runtime.outbox_file import Row, State
 from edge_runtime.segment import Line
@@ -38,12 +38,13 @@ def rebuilt(
     rows, carried = _read(ledger, old, math.inf if known else max_bytes, goes_on)
     head = ledger.last if ledger.last and ledger.last.seq > old.seq else old.head
     done = old.done if known else rows[0].seq - 1 if rows else head.seq
-    marks = sorted([*old.marks, *carried], key=lambda mark: mark.first)
+    marks = outermost([*old.marks, *(mark for mark, _ in carried)])
     waiting = [row for row in rows if not _is_shed(row.seq, marks)]
     lost = _missing(waiting, marks, done, head)
     around = {row.seq: row for row in waiting} if lost else {}
     gaps = [mark for first, last in lost if (mark := _mark(first, last, around, head))]
-    pending = tuple(merged([*(mark for mark in old.marks if mark not in carried), *gaps]))
+    said = [mark for mark, carrier in carried if not _is_shed(carrier, marks)]
+    pending = tuple(merged([*(mark for mark in old.marks if mark not in said), *gaps]))
     shed = old.shed + sum(last - first + 1 for first, last in lost)
     shed = min(shed, head.seq - len(waiting))
     acknowledged = head.seq - len(waiting) - shed
@@ -61,10 +62,10 @@ def answers(ledger: Ledger, *, after: int) -> Iterator[tuple[str, int, bytes]]:
             yield key, verdict.seq, line.json
 
 
-def _read(ledger: Ledger, old: State, max_bytes: float, goes_on: GoesOn) -> tuple[list[Row], list[Shed]]:
-    """The newest rows after what was done, as many as `max_bytes` hold, and the marks that they carry."""
+def _read(ledger: Ledger, old: State, max_bytes: float, goes_on: GoesOn) -> tuple[list[Row], list[tuple[Shed, int]]]:
+    """The newest rows after what was done, as many as `max_bytes` hold, and the marks that they carry, with which."""
     rows: deque[Row] = deque()
-    marks: list[Shed] = []
+    marks: list[tuple[Shed, int]] = []
     size = 0
     for number, line in enumerate(ledger.lines(after=old.done), 1):
         if number % AT_ONCE == 0:
@@ -80,7 +81,7 @@ def _read(ledger: Ledger, old: State, max_bytes: float, goes_on: GoesOn) -> tupl
             continue
         bad = verdict.verdict is not Call.OK
         rows.append(Row(verdict.seq, line.json, digest(line.json), bad, old.service_s))
-        marks += verdict.shed or ()
+        marks += [(mark, verdict.seq) for mark in verdict.shed or ()]
         size += len(line.json)
         while size > max_bytes:
             size -= len(rows.popleft().json)

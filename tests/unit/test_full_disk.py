@@ -86,11 +86,17 @@ def test_where_nothing_else_is_left_ok_verdicts_are_given_up_and_ng_last_until_n
         assert "second copies of waiting verdicts go" in caplog.text, "before any verdict went"
 
 
-def test_the_chain_with_what_was_shed_still_proves_itself(disk: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(("count", "one_ng_in"), [(6000, 20), (14_000, 20), (20_000, 4), (20_000, 20_000)])
+def test_the_chain_with_what_was_shed_still_proves_itself(
+    disk: Path, count: int, one_ng_in: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Also where the verdicts that said what was shed have been shed themselves."""
     with Outbox(disk / "data", bounds=BOUNDS) as outbox:
-        for n in range(6000):
-            outbox.append(big(NG if n % 20 == 0 else VERDICT))
-        outbox.append(VERDICT)
+        for n in range(count):
+            outbox.append(big(NG if n % one_ng_in == 0 else VERDICT))
+        for _ in range(100):
+            outbox.append(VERDICT)
+        assert max(len(row.json) for row in outbox.waiting(limit=10_000)) < 8000
         log = disk.parent / "subscriber.jsonl"
         log.write_bytes(b"".join(row.json + b"\n" for row in outbox.waiting(limit=10_000)))
         assert run_audit(Question([log])) == 0, capsys.readouterr().out
