@@ -9,6 +9,7 @@ import numpy.typing as npt
 from edge_runtime.cameras import Frame
 from edge_runtime.triggers.config import PresenceTrigger
 from edge_runtime.triggers.scene import WHOLE, Followed, Mask, Small, above, boxed, difference, edge_share, share
+from edge_runtime.triggers.unrest import Unrest
 
 CLOSE = np.ones((5, 5), np.uint8)
 """Pixels of the small zone within which pieces are one part: a glint does not cut it in two."""
@@ -82,6 +83,7 @@ class Passing:
         self._belt: Point | None = None
         self._last: float | None = None
         self._strange_since: float | None = None
+        self._unrest = Unrest(config.contrast, lambda mask: share(mask) >= config.min_area)
 
     def see(self, frame: Frame, small: Small) -> list[Frame]:
         """The frames to be judged, one for each part that this one shows to have passed; `small`: the zone in it."""
@@ -98,6 +100,11 @@ class Passing:
         self._match(frame, blobs, size)
         self._answer(frame, size)
         self._absorb(frame, small, labels, size)
+        if any(self._has_crossed(part, size) for part in self._parts):
+            self._unrest.forget()
+        elif self._unrest.see(frame.taken, small, there, seconds, self._crossing_s(size)):
+            self._learn_anew(frame, small, "something moves over what has long looked different in the zone")
+            return self._all_due()
         self.empty.follow(small, boxed(there, [blob.box for blob in blobs]), seconds)
         return self._all_due()
 
@@ -121,13 +128,28 @@ class Passing:
         if self._strange_since is None:
             self._strange_since = frame.taken
         elif frame.taken - self._strange_since >= RELEARN_S:
-            for part in self._parts:
-                self._close(part, frame)
-            self._parts, self._strange_since = [], None
-            self.empty.take(small, np.full_like(there, 255))
-            why = "the whole zone looks different: the light or the camera changed; parts may have passed unseen"
-            self._due.append(replace(frame, pixels=None, trouble=why))
+            self._learn_anew(frame, small, "the whole zone looks different")
         return True
+
+    def _learn_anew(self, frame: Frame, small: Small, what: str) -> None:
+        """Take what is seen for the empty zone, and say so: nobody knows what has passed meanwhile."""
+        assert self.empty is not None  # noqa: S101  # see() made it
+        for part in self._parts:
+            self._close(part, frame)
+        self._parts, self._strange_since = [], None
+        self._unrest.forget()
+        self.empty.take(small, np.full(small.shape[:2], 255, np.uint8))
+        why = f"{what}: the light or the camera changed; parts may have passed unseen"
+        self._due.append(replace(frame, pixels=None, trouble=why))
+
+    def _crossing_s(self, size: Point) -> float | None:
+        """How long a part takes through the zone, as far as the belt's speed is known."""
+        speed = 0.0 if self._belt is None else float(np.hypot(*self._belt))
+        return float(size.max()) / speed if speed > 0 else None
+
+    @staticmethod
+    def _has_crossed(part: _Part, size: Point) -> bool:
+        return bool(np.hypot(*part.way) > CROSSES * size.max())
 
     def _blobs(self, there: Mask) -> tuple[npt.NDArray[np.int32], list[_Blob]]:
         """The connected pieces that are large enough for a part; largest first."""
@@ -251,7 +273,7 @@ class Passing:
     def _absorb(self, frame: Frame, small: Small, labels: npt.NDArray[np.int32], size: Point) -> None:
         """What rests while another part passes does not lie on the belt: dirt, or where a part was when all began."""
         assert self.empty is not None  # noqa: S101  # see() made it
-        far = [part for part in self._parts if np.hypot(*part.way) > CROSSES * size.max()]
+        far = [part for part in self._parts if self._has_crossed(part, size)]
         for part in list(self._parts):
             rests = part.last is frame and np.hypot(*part.way) < RESTS * size.max()
             if rests and any(other.first_taken >= part.first_taken for other in far):

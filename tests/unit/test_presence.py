@@ -352,6 +352,22 @@ def test_when_the_light_is_switched_parts_that_may_have_passed_are_an_error_and_
     assert "light or the camera changed" in (due[1].trouble or "")
 
 
+@pytest.mark.parametrize("step", [3, 10])
+def test_parts_that_lie_on_a_belt_for_long_and_go_on_with_it_are_no_unrest(step: int) -> None:
+    rng = np.random.default_rng(5)
+    print_ = cv2.resize(rng.integers(120, 255, (6, 18, 3), np.uint8), (120, 80), interpolation=cv2.INTER_NEAREST)
+
+    def scene(left: int) -> Image:
+        wide = np.pad(picture(), ((0, 0), (200, 200), (0, 0)), "edge")
+        wide[50:130, left + 200 : left + 320] = print_
+        return np.asarray(wide[:, 200 : 200 + WIDTH], np.uint8)
+
+    moving = [scene(left) for left in range(-140, WIDTH + 20, step)]
+    stops = len(moving) // 3
+    one = [*moving[:stops], *[moving[stops]] * 700, *moving[stops:]]
+    assert len(numbers(judged(passing(), frames(one * 4)))) == 4
+
+
 def test_at_the_end_of_a_replay_parts_under_way_are_judged() -> None:
     assert len(numbers(judged(passing(), frames(belt([-60], step=10, count=14))))) == 1
 
@@ -403,6 +419,30 @@ def _replay(name: str) -> Iterator[Image]:
 def test_a_real_bolt_on_a_belt_is_judged_once_in_the_middle(zone: tuple[int, int, int, int] | None) -> None:
     shown = list(_replay("bolt-multi-size-detection.gif"))
     assert numbers(judged(passing(zone=zone), frames(shown * 3))) == [12, 49, 86]
+
+
+@needs_footage
+@pytest.mark.parametrize("knock", [(20, 12), (45, 30), (0, 25)])
+def test_parts_that_nobody_sees_since_the_camera_was_knocked_are_an_error_and_later_ones_are_judged(
+    knock: tuple[int, int],
+) -> None:
+    """A drawn part before a real, crowded background, which then lies elsewhere in the picture."""
+    ground = np.pad(
+        cv2.resize(next(_replay("bottle-detection.mp4")), (480, 360)), ((60,) * 2, (60,) * 2, (0,) * 2), "reflect"
+    )
+
+    def scene(moved: tuple[int, int], left: int) -> Image:
+        x, y = moved
+        seen = ground[60 + y : 420 + y, 60 + x : 540 + x].copy()
+        seen[130:230, max(0, left) : max(0, left + 100)] = (30, 60, 200)
+        return np.asarray(seen, np.uint8)
+
+    way = [*range(-120, 500, 20), *[600] * 10]
+    seen = [scene((0, 0), 600)] * 10 + [scene((0, 0), left) for left in way * 3] + [scene(knock, 600)] * 75
+    due = judged(passing(), frames(seen + [scene(knock, left) for left in way * 14]))
+    assert any("long looked different" in str(frame.trouble) for frame in due)
+    late = [int(frame.name or "") for frame in due if int(frame.name or "") >= len(seen) + 8 * len(way)]
+    assert len(late) == 6, "each of the later parts is judged once"
 
 
 @needs_footage
