@@ -74,7 +74,8 @@ def add_settings(p: argparse.ArgumentParser) -> None:
         type=_tiles,
         default=(1, 1),
         metavar="ROWSxCOLUMNS",
-        help="cut each view into so many tiles, as 2x3, and judge them all: for small defects in a large region (1x1)",
+        help="cut each view into so many tiles, as 2x3 and at most 64 in all, and judge each: for small defects in a "
+        "large region (1x1)",
     )
     p.add_argument(
         "--epochs",
@@ -316,10 +317,15 @@ def whole(low: int, high: int) -> Callable[[str], int]:
 
 
 def _tiles(text: str) -> tuple[int, int]:
-    found = re.fullmatch(r"([1-9]\d?)[x×]([1-9]\d?)", text)
+    from train.tiles import MOST  # only where tiles are asked for: --help should not wait for NumPy
+
+    found = re.fullmatch(r"([1-9]\d*)[x×]([1-9]\d*)", text)
     if found is None:
         raise argparse.ArgumentTypeError(f"{text!r} is not ROWSxCOLUMNS, such as 2x3")
-    return int(found[1]), int(found[2])
+    rows, columns = int(found[1]), int(found[2])
+    if rows * columns > MOST:
+        raise argparse.ArgumentTypeError(f"{text!r} are {rows * columns} tiles; name at most {MOST} in all, as 2x3")
+    return rows, columns
 
 
 def _share(text: str) -> float:
