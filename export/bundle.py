@@ -43,14 +43,13 @@ def export(
     key: Ed25519PrivateKey | None = None,
     precision: Literal["float32"] | Bits = "float32",
 ) -> tuple[Bundle, float]:
-    """Write the run in `run_folder` as the bundle `out`; `name` is the data set's where None.
+    """Write the run in `run_folder` as the bundle `out`, which is no folder; `name` is the data set's where None.
 
     Its bill, and its signature where `key` signs it, are written beside it. Returns the bundle as the line would load
     it, and the largest gap of a score on the held-out views. Raises RunError for a run that cannot be read, BundleError
     where the bundle does not say what was trained, or in fewer bits says it worse; then nothing is left that was not
     there before.
     """
-    _refuse_place(out)
     run, decision, held_out, figures = load(run_folder)
     calibration = load_calibration(run_folder, run) if precision == "int8" else None
     model = to_onnx(decision, run.view)
@@ -95,14 +94,6 @@ def export(
         why = f"cannot be written ({error.strerror or error}); name a file in a folder that exists"
         raise BundleError(out, why) from error
     return bundle, gap
-
-
-def _refuse_place(out: Path) -> None:
-    """Say before the minute that an export takes where nothing could be written."""
-    if out.is_dir():
-        raise BundleError(out, "is a folder; name a file, as part.onnx")
-    if not out.absolute().parent.is_dir():
-        raise BundleError(out, "cannot be written, there is no such folder; name a file in a folder that exists")
 
 
 def _name(folder: Path, out: Path) -> None:

@@ -7,9 +7,10 @@ from pathlib import Path
 
 from edge_runtime.console import Parser, guarded
 from edge_runtime.console import version as own_version
-from edge_runtime.errors import RunError
+from edge_runtime.errors import BundleError, RunError
 from export.signing_command import COMMANDS
 from export.signing_command import main as signing
+from train.draft import draft_of
 
 DESCRIPTION = """\
 Write a run folder as one ONNX file, the bundle: the whole decision, from a view and the expected label to scores.
@@ -80,10 +81,9 @@ def main(argv: list[str] | None = None) -> int:
 
 def run(arguments: argparse.Namespace) -> int:
     """Export, and say how well it agrees."""
-    if not arguments.run.is_dir():
-        raise RunError(arguments.run, "is no folder; name a run folder written by kenpin-train")
+    _check(arguments.run, arguments.out)  # before TensorFlow and the conversion, which a mistyped path should not cost
     key = None
-    if arguments.key is not None:  # before the conversion, which a mistyped path should not cost
+    if arguments.key is not None:
         from export.signing import read_private
 
         key = read_private(arguments.key)
@@ -107,6 +107,23 @@ def run(arguments: argparse.Namespace) -> int:
         change = change or "AUROC cannot be told of these views, "
         print(f"in {precision}: {change}{variant.verdicts_changed} of {variant.of} verdicts on held-out views differ")
     return 0
+
+
+def _check(run_folder: Path, out: Path) -> None:
+    """Refuse what is no run folder, and a place where no bundle can be written."""
+    if not run_folder.is_dir():
+        raise RunError(run_folder, "is no folder; name a run folder written by kenpin-train")
+    if not (run_folder / "run.json").is_file():
+        raise RunError(run_folder, "has no run.json; name a run folder written by kenpin-train")
+    if out.is_dir():
+        raise BundleError(out, "is a folder; name a file, as part.onnx")
+    if not out.absolute().parent.is_dir():
+        raise BundleError(out, "cannot be written, there is no such folder; name a file in a folder that exists")
+    try:
+        with draft_of(out):
+            pass
+    except OSError as error:
+        raise BundleError(out, f"cannot be written ({error.strerror}); name a file in another folder") from error
 
 
 def _bundle(text: str) -> Path:

@@ -98,13 +98,19 @@ def test_an_export_whose_version_was_forgotten_does_not_end_as_if_it_were_done(c
         ("train.cli", "empty --out run", "kenpin-train: empty: has no label folders"),
         ("train.cli", "curve nowhere --out curve", "kenpin-train: nowhere: is no folder"),
         ("export.cli", "nowhere --out part.onnx", "kenpin-export: nowhere: is no folder"),
-        ("export.cli", "empty --out part.onnx --key nowhere.key", "kenpin-export: nowhere.key: cannot be read"),
+        ("export.cli", "empty --out part.onnx", "kenpin-export: empty: has no run.json"),
+        ("export.cli", "trained --out empty/nodir/x.onnx", "kenpin-export: empty/nodir/x.onnx: cannot be written"),
+        ("export.cli", "trained --out folder.onnx", "kenpin-export: folder.onnx: is a folder"),
+        ("export.cli", "trained --out /proc/x.onnx", "kenpin-export: /proc/x.onnx: cannot be written"),
+        ("export.cli", "trained --out part.onnx --key nowhere.key", "kenpin-export: nowhere.key: cannot be read"),
     ],
 )
 def test_what_is_not_there_is_told_before_tensorflow_is_loaded(
     module: str, arguments: str, said: str, tmp_path: Path
 ) -> None:
-    (tmp_path / "empty").mkdir()
+    for folder in ("empty", "folder.onnx", "trained"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "trained" / "run.json").touch()
     code = (
         f"import sys, {module} as command; status = command.main(sys.argv[1:])\n"
         "print(status, [name for name in ('keras', 'tensorflow') if name in sys.modules])"
@@ -117,4 +123,5 @@ def test_what_is_not_there_is_told_before_tensorflow_is_loaded(
     assert done.stdout == "2 []\n"
     (line,) = done.stderr.splitlines()
     assert line.startswith(said)
-    assert [path.name for path in tmp_path.iterdir()] == ["empty"]
+    left = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*")}
+    assert left == {"empty", "folder.onnx", "trained", "trained/run.json"}
