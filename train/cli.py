@@ -26,7 +26,7 @@ DESCRIPTION = """\
 Train on a data set and write a run folder: weights, figures, the files used, and report.html.
 
 DATASET is a folder with one folder per part label,
-    <label>/train/good      good views, at least 8
+    <label>/train/good      good views, at least 8; from 20, or 27 where there are no test views, without a warning
     <label>/train/defect    defective views, if there are any; few help (or one folder per defect type)
     <label>/test/good       views for the report, never learnt from; left out, a quarter of the others is held out
     <label>/test/defect

@@ -12,7 +12,7 @@ from edge_runtime.alignment import Alignment
 from edge_runtime.picture import Image, ViewSpec
 
 FEW_GOOD = 20
-"""Good views a label should have: with fewer, a spread is little more than a guess."""
+"""Good views a label should have to learn from: with fewer, a spread is little more than a guess."""
 
 Labels = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
@@ -114,7 +114,9 @@ def remarks_on(labels: tuple[str, ...], train: Views, test: Views) -> tuple[str,
         found.append("no defective training views; made-up ones stand in, and real ones, even ten, would serve better")
     few = [name for k, name in enumerate(labels) if (train.good & (train.label == k)).sum() < FEW_GOOD]
     if few:
-        found.append(f"fewer than {FEW_GOOD} good views of {_some(few)}: expect false alarms; take more pictures")
+        found.append(
+            f"fewer than {FEW_GOOD} good views of {_some(few)} to learn from: expect false alarms; take more pictures"
+        )
     unasked = [name for k, name in enumerate(labels) if not (test.good & (test.label == k)).any()]
     if unasked:
         found.append(f"no good test views of {_some(unasked)}: how well they will be judged can't be told")

@@ -1,0 +1,31 @@
+"""What README and docs tell a new user to do is enough."""
+
+import re
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from train.datasets import folder
+
+ROOT = Path(__file__).parents[2]
+
+
+def remarks_on(root: Path, good: int) -> str:
+    """What training says of a part with so many good pictures, and no test folder."""
+    place = root / str(good) / "A12" / "train" / "good"
+    place.mkdir(parents=True)
+    rng = np.random.default_rng(good)
+    for number in range(good):
+        cv2.imwrite(str(place / f"{number}.png"), rng.integers(0, 256, (24, 24), np.uint8))
+    data = folder.load(root / str(good), size=None, seed=0, report=lambda _done, _total: None)
+    return "\n".join(data.remarks)
+
+
+def test_as_many_good_pictures_as_the_readme_asks_for_are_enough_without_a_test_folder(tmp_path: Path) -> None:
+    told = re.search(r"(\d+) at least", (ROOT / "README.md").read_text())
+    assert told, "README names no least number of good pictures"
+    least = int(told[1])
+    for good in (least, least + 1, least + 2):
+        assert "expect false alarms" not in remarks_on(tmp_path, good)
+    assert "fewer than 20 good views of A12 to learn from" in remarks_on(tmp_path, least - 3)
