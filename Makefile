@@ -40,7 +40,7 @@ faults: # a network and a file system of their own for the fault tests
 $(VENV)/demo.done: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "kenpin needs Python 3.11 or newer; name one: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 2; }
 	@$(PYTHON) -m venv $(VENV) || { echo "no venv module; run: sudo apt-get install python3-venv" >&2; exit 2; }
-	@echo "installing kenpin and what it needs into $(VENV); the first time this downloads about 700 MB …"
+	@echo "installing kenpin and what it needs into $(VENV); the first time this downloads about 700 MB, and takes 2.5 GB of disk …"
 	@$(PIP) --editable '.[demo]'
 	@touch $@
 

@@ -29,3 +29,9 @@ def test_as_many_good_pictures_as_the_readme_asks_for_are_enough_without_a_test_
     for good in (least, least + 1, least + 2):
         assert "expect false alarms" not in remarks_on(tmp_path, good)
     assert "fewer than 20 good views of A12 to learn from" in remarks_on(tmp_path, least - 3)
+
+
+def test_who_installs_is_told_of_the_disk_and_not_of_the_download_alone() -> None:
+    for name in ("README.md", "Makefile"):
+        (line,) = (line for line in (ROOT / name).read_text().splitlines() if "700 MB" in line)
+        assert re.search(r"2\.5 GB (of|on) (the )?disk", line), f"{name}: {line}"
