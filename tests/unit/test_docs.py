@@ -35,3 +35,18 @@ def test_who_installs_is_told_of_the_disk_and_not_of_the_download_alone() -> Non
     for name in ("README.md", "Makefile"):
         (line,) = (line for line in (ROOT / name).read_text().splitlines() if "700 MB" in line)
         assert re.search(r"2\.5 GB (of|on) (the )?disk", line), f"{name}: {line}"
+
+
+def test_nothing_on_the_line_is_installed_by_name_from_an_index_that_has_no_kenpin() -> None:
+    """It comes from a checkout or its wheel, as in docs/install-ipc.md."""
+    for page in (ROOT / "README.md", *(ROOT / "docs").glob("*.md")):
+        by_name = re.findall(r"pip install [^\n`]*'kenpin\b[^\n`]*", page.read_text())
+        assert not by_name, f"{page.name}: {by_name}"
+
+
+def test_an_update_is_installed_as_the_program_was() -> None:
+    first, update = (
+        re.findall(r"bin/pip install --constraint \S+ ('\S+')", (ROOT / "docs" / page).read_text())
+        for page in ("install-ipc.md", "operations.md")
+    )
+    assert first == update == ["'.[edge]'"]
