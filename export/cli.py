@@ -89,7 +89,10 @@ def run(arguments: argparse.Namespace) -> int:
         key = read_private(arguments.key)
     print("loading TensorFlow …", file=sys.stderr)
     from export.bundle import export  # only now: --help should not wait seconds for it
+    from train.promise import escape_warning
+    from train.run import read
 
+    warning = escape_warning(read(arguments.run).promise)
     print("converting, and checking on the held-out views …", file=sys.stderr)
     precision = arguments.precision
     version = arguments.version or ("1" if precision == "float32" else f"1-{precision}")
@@ -106,6 +109,9 @@ def run(arguments: argparse.Namespace) -> int:
         change = "".join(f"AUROC of {name} changed by {-loss:+.4f}, " for name, loss in variant.auroc_lost.items())
         change = change or "AUROC cannot be told of these views, "
         print(f"in {precision}: {change}{variant.verdicts_changed} of {variant.of} verdicts on held-out views differ")
+    if warning:  # last, since nobody may miss it
+        sys.stdout.flush()
+        print(f"note: {warning}", file=sys.stderr)
     return 0
 
 

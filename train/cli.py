@@ -175,6 +175,7 @@ def _train(arguments: argparse.Namespace) -> int:
     from train.fit import fit
     from train.judged import metrics
     from train.progress import Bars
+    from train.promise import escape_warning
     from train.report import write_report
 
     settings = settings_of(arguments)
@@ -196,7 +197,7 @@ def _train(arguments: argparse.Namespace) -> int:
         judged = examine(fitted, data, settings.seed)
         bars.say("comparing with simpler methods …")
         compared = baselines.compare(data, judged, settings.seed, fitted.alignment)
-    figures = metrics(judged, fitted.thresholds)
+    figures, warning = metrics(judged, fitted.thresholds), escape_warning(fitted.promise)
     described = run.describe(data, fitted, settings, datetime.now(UTC).isoformat(timespec="seconds"))
     with draft_of(out) as draft:
         run.save(draft, described, data, fitted, judged, figures | {"baselines": baselines.figures(compared)})
@@ -210,6 +211,7 @@ def _train(arguments: argparse.Namespace) -> int:
             facts=_facts(described, data, time.monotonic() - began),
             compared=compared,
             notes=fitted.remarks,
+            warning=warning,
         )
         draft.chmod(0o755)  # a temporary folder is its owner's alone
         out = _put(draft, out, arguments.overwrite)
@@ -217,7 +219,9 @@ def _train(arguments: argparse.Namespace) -> int:
         print(line)
     for words, rate in _promised(described):
         print(f"{words}: {rate}")
-    print(f"trained in {time.monotonic() - began:.0f} s; read {out / 'report.html'}")
+    print(f"trained in {time.monotonic() - began:.0f} s; read {out / 'report.html'}", flush=True)
+    if warning:  # last, since nobody may miss it
+        print(f"note: {warning}", file=sys.stderr)
     return 0
 
 

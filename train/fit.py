@@ -20,7 +20,8 @@ from edge_runtime.quality import Usual
 from edge_runtime.verdict import Thresholds
 from train.cvae import ConditionalVAE
 from train.decision import Decision
-from train.teach import FEWEST_DEFECTS, FEWEST_KEPT, Promise, Wish, draw, floats, lacking, remarks, teach
+from train.promise import Promise, Wish, remarks
+from train.teach import FEWEST_DEFECTS, FEWEST_KEPT, draw, floats, lacking, teach
 from train.tiles import WHOLE, Sight, Tiles
 from train.views import DataSet, Views, strata_choice
 

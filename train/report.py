@@ -61,12 +61,14 @@ def write_report(
     facts: Sequence[tuple[str, str]],
     compared: Sequence[Method],
     notes: Sequence[str] = (),
+    warning: str = "",
 ) -> None:
     """Write the report of `judged` to `path`, whole or not at all; a report that is there stays until then.
 
     labels: the name of each label index. history: Keras' (`loss`, `error`, `kl`, `wrong_error`, each also as `val_…`),
     one value an epoch; any may be missing. facts: what and value, for the table at the end. compared: kenpin and the
-    simpler methods, as `train.baselines.compare` gives them. notes: what training could not promise. Raises OSError.
+    simpler methods, as `train.baselines.compare` gives them. notes: what training could not promise. warning:
+    what must be read before all else, if there is such a thing. Raises OSError.
     """
     page = _page(
         title=title,
@@ -77,6 +79,7 @@ def write_report(
         facts=facts,
         compared=compared,
         notes=notes,
+        warning=warning,
     )
     write_whole(path, page.encode())
 
@@ -91,10 +94,12 @@ def _page(
     facts: Sequence[tuple[str, str]],
     compared: Sequence[Method],
     notes: Sequence[str],
+    warning: str,
 ) -> str:
     found = metrics(judged, limits)
     words = {
         "title": title,
+        "warning": f"{warning[:1].upper()}{warning[1:]}",
         "answer": findings.answer(found),
         "untold": [*findings.untold(judged, limits, labels), *(f"{note[0].upper()}{note[1:]}." for note in notes)],
         "confusion": findings.confusion_rows(judged, limits),

@@ -42,8 +42,8 @@ from train.difference import Tolerances
 from train.fit import Fitted, Settings
 from train.heads import Head
 from train.judged import Judged
+from train.promise import Promise
 from train.shortlist import Shortlist
-from train.teach import Promise
 from train.tiles import Tiles
 from train.views import DataSet, Labels, Mask, strata_choice
 
@@ -166,13 +166,19 @@ class Calibration:
     label: Labels
 
 
+def read(folder: Path) -> Run:
+    """What a run folder says of itself. Raises RunError where it is none, or that is missing or damaged."""
+    with _complaints(folder):
+        return Run.model_validate_json((folder / "run.json").read_bytes())
+
+
 def load(folder: Path) -> tuple[Run, Decision, HeldOut, dict[str, Any]]:
     """Read a run folder: what it says of itself, the decision, the held-out views, the figures.
 
     Raises RunError where it is none, or a part is missing or damaged.
     """
+    run = read(folder)
     with _complaints(folder):
-        run = Run.model_validate_json((folder / "run.json").read_bytes())
         arrays, kept = _read(folder / "decision.npz"), _read(folder / "held_out.npz")
         figures = json.loads((folder / "metrics.json").read_text())
         cvae = ConditionalVAE(**run.cvae)

@@ -5,14 +5,12 @@ tolerances that do not know it; the heads learn from all of them. Thresholds and
 only from views that the CVAE never saw, by heads that were not taught them.
 """
 
-import math
 from dataclasses import dataclass, replace
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from keras import ops
-from scipy.stats import binomtest
 from sklearn.calibration import CalibratedClassifierCV
 
 from edge_runtime.picture import Image
@@ -21,6 +19,7 @@ from train.cvae import ConditionalVAE
 from train.decision import Decision, with_latent
 from train.difference import Tolerances, at_once
 from train.heads import Head, threshold
+from train.promise import Promise, Rate, Wish
 from train.shortlist import Shortlist
 from train.synthetic import spoil, strange
 from train.tiles import Sight
@@ -42,54 +41,6 @@ MOST_BAD = 5000
 """Rows of good views, of defects and of wrong-label questions, at most: an SVM's time and memory go by the square."""
 FEWEST_KEPT = 3
 """Views a label keeps from the CVAE at least: below, no spread can be told."""
-
-
-@dataclass(frozen=True)
-class Wish:
-    """What the engineer states: the share of good views that may be called NG, or of bad ones that may be called OK.
-
-    `max_escape` counts where it is given, and then `max_false_alarm` says nothing.
-    """
-
-    max_false_alarm: float
-    max_escape: float | None
-
-
-@dataclass(frozen=True)
-class Rate:
-    """`count` of `total` views that set the thresholds went wrong, and the 95 % interval of the rate behind it."""
-
-    count: int
-    total: int
-    low: float
-    high: float
-
-    @classmethod
-    def of(cls, wrong: Mask, thresholds: int = 1) -> Self:
-        """From one flag a view; at least one.
-
-        `thresholds`: how many were set by the extremes of these very views. The interval is exact for one (Clopper and
-        Pearson, Biometrika 26, 1934); each further one can have stopped one view fewer than it will.
-        """
-        count, total = int(wrong.sum()), len(wrong)
-        low = binomtest(count, total).proportion_ci(0.95, "exact").low
-        high = binomtest(min(count + thresholds - 1, total), total).proportion_ci(0.95, "exact").high
-        return cls(count, total, float(low), float(high))
-
-
-@dataclass(frozen=True)
-class Promise:
-    """What the thresholds promise of views to come.
-
-    `false_alarm`: good views that some threshold stops. `defect_escape`: defects that the defect threshold lets pass;
-    `real`: whether they were real ones, not made up. `wrong_part_escape`: views that the mismatch threshold lets pass
-    as any other part; None where there is one part only.
-    """
-
-    false_alarm: Rate
-    defect_escape: Rate
-    wrong_part_escape: Rate | None
-    real: bool
 
 
 @dataclass(frozen=True)
@@ -244,34 +195,6 @@ def _fit(
     )
     head, classifier, scores = Head.fit(features, looked_for, view, seed)
     return head, classifier, np.split(scores, ends[:-1])
-
-
-def remarks(promise: Promise, wish: Wish, share_kept: float) -> list[str]:
-    """What the engineer should know of a promise before trusting it. `share_kept`: of the good views."""
-    escapes, stated = wish.max_escape is not None, wish.max_false_alarm if wish.max_escape is None else wish.max_escape
-    rates = [(promise.false_alarm, "false alarms", "good", share_kept)]
-    if escapes:
-        rates = [(promise.defect_escape, "escapes of defects", "defective", 1.0)]
-        if promise.wrong_part_escape is not None:
-            rates.append((promise.wrong_part_escape, "escapes of wrong parts", "good", share_kept))
-    # With fewer, not even a clean record bounds the rate at what is stated.
-    fewest = math.ceil(math.log(0.025) / math.log(1.0 - stated))
-    found = [
-        f"not enough views to promise {100 * stated:g} % {words}: {rate.count} of {rate.total} went wrong while "
-        f"thresholds were set, so at worst {rate.high:.1%} (95 % sure); about {math.ceil(fewest / share)} {what} views "
-        "could promise it"
-        for rate, words, what, share in rates
-        if rate.total < fewest
-    ]
-    if escapes and not promise.real:
-        found.append("escapes were counted on made-up defects: how real ones escape is not known")
-    alarms = promise.false_alarm
-    if escapes and alarms.count > wish.max_false_alarm * alarms.total:
-        found.append(
-            f"so few escapes have their price: {alarms.count} of {alarms.total} good views that set the thresholds are "
-            f"NG; a larger --max-escape stops fewer"
-        )
-    return found
 
 
 def _limit(good: Floats, bad: tuple[Floats, ...], wish: Wish, *, share: float, spent: int = 0) -> float:

@@ -17,8 +17,9 @@ from export.variant import in_float16, in_int8
 from train.cvae import ConditionalVAE
 from train.decision import Decision
 from train.fit import Settings
+from train.promise import Wish
 from train.run import Calibration
-from train.teach import Wish, teach
+from train.teach import teach
 from train.tiles import WHOLE, Sight
 from train.views import Views
 

@@ -92,7 +92,7 @@ def test_the_same_seed_gives_the_same_weights_and_another_seed_others(tmp_path: 
     assert digests[0] == digests[1] != digests[2]
 
 
-def test_a_single_label_trains_exports_and_says_that_wrong_parts_cannot_be_told(
+def test_a_single_label_trains_exports_and_says_that_wrong_parts_cannot_be_told_and_that_defects_escape(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     data = folder_of(tmp_path / "parts", ("solid-circle",), good=24)
@@ -100,7 +100,12 @@ def test_a_single_label_trains_exports_and_says_that_wrong_parts_cannot_be_told(
     said = capsys.readouterr().err
     assert "wrong parts can't be told" in said
     assert "no defective training views" in said
+    warning = said.splitlines()[-1]
+    assert warning.startswith("note: most defects would escape: "), "two epochs teach no defect"
+    head, _, _ = (tmp_path / "run" / "report.html").read_text().partition("What became of the views")
+    assert "Most defects would escape: " in head
     assert export_cli.main([str(tmp_path / "run"), "--out", str(tmp_path / "x.onnx")]) == 0
+    assert capsys.readouterr().err.splitlines()[-1] == warning
     bundle = load_bundle(tmp_path / "x.onnx")
     assert bundle.info.thresholds.mismatch is None
     assert bundle.inspect(np.zeros((27, 27, 1), np.uint8), 0).mismatch_score == 0

@@ -55,6 +55,7 @@ def write(
     history: dict[str, list[float]] = HISTORY,
     facts: Sequence[tuple[str, str]] = (("seed", "0"),),
     compared: Sequence[Method] = COMPARED,
+    warning: str = "",
 ) -> str:
     report.write_report(
         path,
@@ -65,6 +66,7 @@ def write(
         thresholds=limits,
         facts=facts,
         compared=compared,
+        warning=warning,
     )
     return path.read_text(encoding="utf-8")
 
@@ -106,6 +108,15 @@ def test_every_section_is_there_and_every_picture_has_words(tmp_path: Path) -> N
     page = Page(write(tmp_path / "report.html", judged()))
     assert tuple(page.ids) == SECTIONS
     assert page.pictures_without_words == 0
+
+
+def test_a_warning_is_read_before_the_answer(tmp_path: Path) -> None:
+    words = Page(write(tmp_path / "report.html", judged(), warning="most defects would escape")).words
+    assert words.index("Most defects would escape.") < words.index("What became of the views")
+
+
+def test_without_a_warning_the_head_warns_of_nothing(tmp_path: Path) -> None:
+    assert 'role="alert"' not in write(tmp_path / "report.html", judged())
 
 
 def test_the_answer_gives_counts_rates_and_intervals() -> None:

@@ -1,4 +1,4 @@
-"""What thresholds promise, and when training says that it cannot."""
+"""What the heads are taught, and where thresholds come from."""
 
 from dataclasses import replace
 
@@ -12,72 +12,22 @@ from edge_runtime.picture import Image
 from train import teach as lessons
 from train.cvae import ConditionalVAE
 from train.difference import Tolerances
+from train.promise import Wish
 from train.teach import (
     FEWEST_DEFECTS,
     MADE_UP,
-    Promise,
-    Rate,
-    Wish,
     _first,
     _limit,
     _made_up,
     draw,
     floats,
     lacking,
-    remarks,
     teach,
 )
 from train.tiles import WHOLE, Sight
 from train.views import Views
 
 ALARMS = Wish(0.02, None)
-
-
-def rate(count: int, total: int) -> Rate:
-    return Rate.of(np.arange(total) < count)
-
-
-def test_a_rate_is_told_with_its_exact_interval() -> None:
-    none_of_100 = rate(0, 100)
-    assert (none_of_100.count, none_of_100.total, none_of_100.low) == (0, 100, 0.0)
-    assert none_of_100.high == pytest.approx(1 - 0.025 ** (1 / 100))
-
-
-def test_enough_views_promise_without_a_remark() -> None:
-    promise = Promise(rate(0, 1000), rate(0, 50), rate(0, 1000), real=True)
-    assert remarks(promise, ALARMS, 0.35) == []
-
-
-def test_too_few_good_views_are_told_with_how_many_it_takes() -> None:
-    promise = Promise(rate(0, 30), rate(0, 50), None, real=True)
-    (said,) = remarks(promise, Wish(0.01, None), 0.5)
-    assert "not enough views to promise 1 % false alarms" in said
-    assert "0 of 30" in said
-    assert "about 736 good views" in said, "as many as it takes for 368 to set the thresholds: ln 0.025 / ln 0.99"
-
-
-def test_escapes_counted_on_made_up_defects_are_not_promised_for_real_ones() -> None:
-    promise = Promise(rate(0, 1000), rate(0, 10_000), None, real=False)
-    (said,) = remarks(promise, Wish(0.02, 0.001), 0.35)
-    assert "made-up" in said
-
-
-def test_escapes_of_defects_and_of_wrong_parts_are_each_told() -> None:
-    promise = Promise(rate(0, 1000), rate(1, 20), rate(0, 10), real=True)
-    said = " ".join(remarks(promise, Wish(0.02, 0.001), 0.35))
-    assert "escapes of defects" in said
-    assert "escapes of wrong parts" in said
-
-
-def test_a_record_as_good_as_was_asked_needs_no_remark() -> None:
-    promise = Promise(rate(20, 1000), rate(0, 50), rate(0, 1000), real=True)
-    assert remarks(promise, ALARMS, 0.35) == [], "the interval stands in the report; more views would not change it"
-
-
-def test_the_price_of_few_escapes_is_told() -> None:
-    promise = Promise(rate(300, 1000), rate(0, 10_000), rate(0, 10_000), real=True)
-    (said,) = remarks(promise, Wish(0.02, 0.001), 0.35)
-    assert "300 of 1000 good views" in said
 
 
 def test_escapes_are_counted_kind_by_kind() -> None:
