@@ -92,10 +92,10 @@ def run(arguments: argparse.Namespace) -> int:
     from train.promise import escape_warning
     from train.run import read
 
-    warning = escape_warning(read(arguments.run).promise)
     print("converting, and checking on the held-out views …", file=sys.stderr)
     precision = arguments.precision
     version = arguments.version or ("1" if precision == "float32" else f"1-{precision}")
+    promise = read(arguments.run).promise
     bundle, gap = export(
         arguments.run, arguments.out, name=arguments.name, version=version, key=key, precision=precision
     )
@@ -109,7 +109,7 @@ def run(arguments: argparse.Namespace) -> int:
         change = "".join(f"AUROC of {name} changed by {-loss:+.4f}, " for name, loss in variant.auroc_lost.items())
         change = change or "AUROC cannot be told of these views, "
         print(f"in {precision}: {change}{variant.verdicts_changed} of {variant.of} verdicts on held-out views differ")
-    if warning:  # last, since nobody may miss it
+    if warning := escape_warning(promise, bundle.info.metrics):  # last, since nobody may miss it
         sys.stdout.flush()
         print(f"note: {warning}", file=sys.stderr)
     return 0

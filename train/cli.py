@@ -197,7 +197,8 @@ def _train(arguments: argparse.Namespace) -> int:
         judged = examine(fitted, data, settings.seed)
         bars.say("comparing with simpler methods …")
         compared = baselines.compare(data, judged, settings.seed, fitted.alignment)
-    figures, warning = metrics(judged, fitted.thresholds), escape_warning(fitted.promise)
+    figures = metrics(judged, fitted.thresholds)
+    warning = escape_warning(fitted.promise, figures)
     described = run.describe(data, fitted, settings, datetime.now(UTC).isoformat(timespec="seconds"))
     with draft_of(out) as draft:
         run.save(draft, described, data, fitted, judged, figures | {"baselines": baselines.figures(compared)})

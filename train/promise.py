@@ -1,8 +1,9 @@
 """What thresholds promise of views to come, and what the engineer should know before trusting it."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 from scipy.stats import binomtest
 
@@ -92,19 +93,31 @@ def remarks(promise: Promise, wish: Wish, share_kept: float) -> list[str]:
     return found
 
 
-def escape_warning(promise: Promise) -> str:
-    """What it means, and what to do, where surely more than `MOST_ESCAPING` of the defects pass; "" where not."""
+def escape_warning(promise: Promise, figures: Mapping[str, Any]) -> str:
+    """What it means, and what to do, where surely more than `MOST_ESCAPING` of the defects pass; "" where not.
+
+    `figures`: as `judged.metrics` has them. Held-out defects are believed where they surely tell the one or the other;
+    else those that set the threshold are.
+    """
     rate = promise.defect_escape
-    if not rate.low > MOST_ESCAPING:
+    low, high = figures.get("defect_escape_low", 0.0), figures.get("defect_escape_high", 1.0)
+    sure = f"{rate.low:.1%} of such defects on the line would be called OK (95 % sure)"
+    if low > MOST_ESCAPING:
+        found = f"would escape: {figures['defect_escapes']} of {figures['defect']} that were held out are called OK, "
+        found += f"and so would be at least {low:.1%} on the line (95 % sure)"
+    elif high < MOST_ESCAPING or not rate.low > MOST_ESCAPING:
         return ""
-    kind, more = "real", "more good views of each part and more defective ones"
-    if not promise.real:
-        kind, more = "made-up", "more good views of each part and some defective ones (<label>/train/defect)"
+    elif promise.real:
+        found = f"would escape: {rate.count} of {rate.total} passed the defect threshold, so at least {sure}"
+    else:
+        found = (
+            f"may escape: {rate.count} of {rate.total} made-up ones passed the defect threshold, so at least {sure}; "
+        )
+        found += "too few real ones were held out to tell otherwise"
     wrong_part = promise.wrong_part_escape
     told = wrong_part is not None and not wrong_part.low > MOST_ESCAPING
-    left = "trust it with wrong parts alone" if told else "its OK says little"
     return (
-        f"most defects would escape: {rate.count} of {rate.total} {kind} ones passed the defect threshold, so at least "
-        f"{rate.low:.1%} of such defects on the line would be called OK (95 % sure). Take {more}, or a larger view "
-        f"(--size, or --tiles, where the pictures have more pixels), and train again; until then {left}"
+        f"most defects {found}. Take more good views of each part, defective ones for <label>/train/defect and "
+        "<label>/test/defect, or a larger view (--size, or --tiles, where the pictures have more pixels), and train "
+        f"again; until then {'trust it with wrong parts alone' if told else 'its OK says little'}"
     )

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from train.judged import wilson
 from train.promise import Promise, Rate, Wish, escape_warning, remarks
 
 ALARMS = Wish(0.02, None)
@@ -56,28 +57,50 @@ def test_the_price_of_few_escapes_is_told() -> None:
     assert "300 of 1000 good views" in said
 
 
-def test_a_threshold_that_lets_pass_every_defect_is_warned_of_with_what_to_do() -> None:
-    said = escape_warning(Promise(NO_ALARM, rate(60, 60), rate(0, 25), real=False))
+def held_out(escaped: int, total: int) -> dict[str, float]:
+    """What `metrics` says of held-out defects; nothing where there is none."""
+    if not total:
+        return {"defect": 0, "defect_escapes": 0}
+    low, high = wilson(escaped, total)
+    return {"defect": total, "defect_escapes": escaped, "defect_escape_low": low, "defect_escape_high": high}
+
+
+MADE_UP_PASS = Promise(NO_ALARM, rate(60, 60), rate(0, 25), real=False)
+
+
+def test_a_threshold_that_lets_pass_every_made_up_defect_is_warned_of_with_what_to_do() -> None:
+    said = escape_warning(MADE_UP_PASS, held_out(0, 0))
     assert "60 of 60 made-up ones" in said
     assert "at least 94.0% of such defects on the line would be called OK" in said
-    assert "more good views of each part and some defective ones (<label>/train/defect), or a larger view" in said
+    assert "Take more good views of each part, defective ones" in said
+    assert "larger view" in said
     assert "trust it with wrong parts alone" in said
     assert "\n" not in said
 
 
+def test_enough_real_defects_held_out_are_believed_rather_than_made_up_ones() -> None:
+    assert escape_warning(MADE_UP_PASS, held_out(33, 120)) == ""
+    made_up_found = Promise(NO_ALARM, rate(0, 60), None, real=False)
+    assert "100 of 120 that were held out are called OK" in escape_warning(made_up_found, held_out(100, 120))
+
+
+def test_a_few_real_defects_held_out_do_not_silence_the_warning() -> None:
+    assert "60 of 60 made-up ones" in escape_warning(MADE_UP_PASS, held_out(1, 3))
+
+
 @pytest.mark.parametrize("wrong_part", [None, rate(24, 24)])
 def test_where_wrong_parts_are_not_told_either_nothing_is_left_to_trust_it_with(wrong_part: Rate | None) -> None:
-    said = escape_warning(Promise(NO_ALARM, rate(60, 60), wrong_part, real=False))
+    said = escape_warning(Promise(NO_ALARM, rate(60, 60), wrong_part, real=False), held_out(0, 0))
     assert said.endswith("until then its OK says little")
 
 
-def test_real_defects_that_escape_are_warned_of_as_real_ones() -> None:
-    said = escape_warning(Promise(NO_ALARM, rate(40, 50), None, real=True))
-    assert "40 of 50 real ones" in said
-    assert "more defective ones" in said
+def test_real_defects_that_pass_the_threshold_are_warned_of_as_such() -> None:
+    said = escape_warning(Promise(NO_ALARM, rate(40, 50), None, real=True), held_out(0, 0))
+    assert "40 of 50 passed the defect threshold" in said
     assert "made-up" not in said
 
 
 @pytest.mark.parametrize(("escaped", "total"), [(0, 60), (30, 60), (37, 60), (5, 5)])
 def test_what_need_not_be_most_of_the_defects_is_not_warned_of(escaped: int, total: int) -> None:
-    assert escape_warning(Promise(NO_ALARM, rate(escaped, total), None, real=False)) == ""
+    assert escape_warning(Promise(NO_ALARM, rate(escaped, total), None, real=False), held_out(0, 0)) == ""
+    assert escape_warning(Promise(NO_ALARM, rate(0, 60), None, real=False), held_out(min(escaped, 3), 5)) == ""
