@@ -1,8 +1,11 @@
 """For who aims a camera without a screen: how a station's regions lie on a picture, and marks cut from one."""
 
 import json
+import math
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -12,6 +15,19 @@ from edge_runtime.cameras import Frame
 from edge_runtime.disk import write_whole
 from edge_runtime.errors import PictureError, UsageError
 from edge_runtime.framing import Framing, Unfit
+from edge_runtime.lettering import (
+    BACK,
+    BOLD,
+    Colour,
+    Rectangle,
+    in_the_way,
+    places,
+    plate,
+    plate_size,
+    shortened_all,
+    width_of,
+    write,
+)
 from edge_runtime.marks import Found, Mark, as_template, find, grey
 from edge_runtime.noise import likeness_after_noise
 from edge_runtime.picture import Image, printable, read_picture
@@ -29,6 +45,19 @@ SAME = 0.95
 """Likeness at which it is not: a line looks the same all along itself."""
 
 
+class _Tag(NamedTuple):
+    """What is written of a region or a mark, and what that encloses."""
+
+    words: tuple[str, ...]
+    box: Rectangle
+    colour: Colour
+
+    def text(self, size: int, room: int) -> str:
+        """So that it takes no more than `room` pixels."""
+        between = ": " if len(self.words) > 1 else ""
+        return between.join(shortened_all(self.words, size, room - width_of(between, size)))
+
+
 def show_regions(path: Path, picture: Path, out: Path) -> int:
     """Draw the regions and marks of the station file `path` onto `picture` as the PNG `out`, and print where they are.
 
@@ -44,6 +73,7 @@ def show_regions(path: Path, picture: Path, out: Path) -> int:
     pixels = read_picture(picture)
     drawn = np.repeat(pixels, 3, axis=2) if pixels.shape[2] == 1 else pixels.copy()
     unfit = False
+    tags: list[_Tag] = []
     for name, mark in station.mark.items():
         try:
             found = framing.marks.find_one(pixels, name)
@@ -52,7 +82,7 @@ def show_regions(path: Path, picture: Path, out: Path) -> int:
             unfit = True
             continue
         _say(f"mark {name!r}: [{found.x:.1f}, {found.y:.1f}], was {list(mark.at)}, likeness {found.likeness:.2f}")
-        _draw_mark(drawn, name, found, framing.marks.size(name))
+        tags.append(_outline_mark(drawn, name, found, framing.marks.size(name)))
     for name, seen in framing.look(Frame(pixels, 0, 1, 0.0, printable(picture.name))).items():
         expected = station.region[name].expected
         corners = _corners(seen)
@@ -63,8 +93,9 @@ def show_regions(path: Path, picture: Path, out: Path) -> int:
             height, width = seen.picture.shape[:2]
             where = [list(corner) for corner in seen.corners] if seen.corners else list(seen.box)
             _say(f"region {name} ({expected}): {where}, {width} x {height} pixels upright")
-        _draw_region(drawn, corners, f"{name}: {expected}", GOOD if isinstance(seen, Cut) else BAD)
-    _keep(out, drawn)
+        colour = GOOD if isinstance(seen, Cut) else BAD
+        tags.append(_outline_region(drawn, corners, (name, expected), colour))
+    _keep(out, _name_all(drawn, tags))
     return UNFIT if unfit else 0
 
 
@@ -136,27 +167,53 @@ def _corners(seen: Cut | Unfit) -> npt.NDArray[np.float64]:
     return np.array([[x, y], [x + w, y], [x + w, y + h], [x, y + h]], np.float64)
 
 
-def _draw_mark(drawn: Image, name: str, found: Found, size: tuple[int, int]) -> None:
+def _outline_mark(drawn: Image, name: str, found: Found, size: tuple[int, int]) -> _Tag:
     corner = round(found.x), round(found.y)
     cv2.rectangle(drawn, corner, (corner[0] + size[0], corner[1] + size[1]), MARK, _thick(drawn))
-    _write(drawn, name, corner, MARK)
+    return _Tag((name,), (*corner, *size), MARK)
 
 
-def _draw_region(drawn: Image, corners: npt.NDArray[np.float64], text: str, colour: tuple[int, int, int]) -> None:
-    """Its outline, with a dot in the part's own top left, and what is expected there."""
+def _outline_region(drawn: Image, corners: npt.NDArray[np.float64], words: tuple[str, ...], colour: Colour) -> _Tag:
+    """With a dot in the part's own top left."""
     points = corners.round().astype(np.int32)
     cv2.polylines(drawn, [points], True, colour, _thick(drawn), cv2.LINE_AA)
     cv2.circle(drawn, points[0].tolist(), 3 * _thick(drawn), colour, -1, cv2.LINE_AA)
-    _write(drawn, text, points[0].tolist(), colour)
+    left, top, width, height = cv2.boundingRect(points)
+    return _Tag(words, (left, top, width, height), colour)
 
 
-def _write(drawn: Image, text: str, above: tuple[int, int], colour: tuple[int, int, int]) -> None:
-    """Within the picture. OpenCV has no letters but ASCII; what is printed has all."""
-    thick = _thick(drawn)
-    (width, _), _ = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, 0.5 * thick, thick)
-    left = max(0, min(above[0] + 4 * thick, drawn.shape[1] - width - thick))
-    place = left, max(above[1] - 4 * thick, 12 * thick)
-    cv2.putText(drawn, text, place, cv2.FONT_HERSHEY_SIMPLEX, 0.5 * thick, colour, thick, cv2.LINE_AA)
+def _name_all(drawn: Image, tags: Sequence[_Tag]) -> Image:
+    """Each text beside what it is of; where long or in each other's way, numbers there, and the texts below."""
+    height, width = drawn.shape[:2]
+    size = 14 * _thick(drawn)
+    gap = 4 * _thick(drawn)  # the dot
+    around = [(x - gap, y - gap, w + 2 * gap, h + 2 * gap) for x, y, w, h in (tag.box for tag in tags)]
+    texts = [tag.text(size, width) for tag in tags]
+    sizes = [plate_size(text, size) for text in texts]
+    spots = places(sizes, around, (width, height))
+    legend: list[str] = []
+    if max(sizes)[0] > width // 2 or in_the_way(spots, around):
+        texts = [str(number) for number in range(1, len(tags) + 1)]
+        room = width - 2 * size
+        legend = [
+            f"{text}  {tag.text(size, room - width_of(f'{text}  ', size))}"
+            for text, tag in zip(texts, tags, strict=True)
+        ]
+        spots = places([plate_size(text, size) for text in texts], around, (width, height))
+    for tag, text, (left, top, _, _) in zip(tags, texts, spots, strict=True):
+        plate(drawn, text, left, top, size, tag.colour, BACK)
+    return np.vstack([drawn, _legend(legend, [tag.colour for tag in tags], width, size)]) if legend else drawn
+
+
+def _legend(lines: Sequence[str], colours: Sequence[Colour], width: int, size: int) -> Image:
+    """The lines, in as many columns as the longest lets fit: uint8 [H, `width`, 3]."""
+    column = max(width_of(line, size) for line in lines) + 2 * size
+    rows = math.ceil(len(lines) / max(1, width // column))
+    legend = np.full((2 * size * rows + size, width, 3), BACK, np.uint8)
+    for index, (line, colour) in enumerate(zip(lines, colours, strict=True)):
+        across, down = divmod(index, rows)
+        write(legend, line, size + column * across, 2 * size * (down + 1), size, colour, BOLD)
+    return legend
 
 
 def _thick(drawn: Image) -> int:

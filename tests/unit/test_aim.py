@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from edge_runtime.cli import main
+from edge_runtime.lettering import BACK
 from edge_runtime.picture import read_picture
 from tests.marked import LEFT, RIGHT, marked_frame, moved
 from tests.unit.test_station import GOOD
@@ -144,7 +145,49 @@ def test_what_is_written_beside_a_region_stays_within_the_picture(frame: Path) -
     station.write_text(GOOD.replace("box = [0, 0, 300, 300]", edge))
     assert main(["regions", str(station), str(frame), "--out", str(out)]) == 0
     drawn = (read_picture(out) == np.array((0, 200, 0))).all(axis=2)
-    assert drawn[180:198, 20:610].any()  # the words begin left of the region, and end where the picture does
+    assert drawn[178:200, 20:610].any()  # the words begin left of the region, and end where the picture does
+
+
+def side_by_side(count: int, label: str) -> str:
+    """A station with as many boxes of 50 pixels, 10 apart."""
+    head, _, rest = GOOD.partition("[region.J4]")
+    regions = "".join(
+        f'[region.J{n}]\nexpected = "{label}"\nbox = [{100 + 60 * n}, 200, 50, 50]\n' for n in range(count)
+    )
+    return head + regions + rest[rest.index("[mqtt]") :]
+
+
+def test_names_that_would_hide_each_other_become_numbers_and_stand_below_the_picture(frame: Path) -> None:
+    station, few, many = (frame.parent / name for name in ("station.toml", "few.png", "many.png"))
+    station.write_text(side_by_side(1, "hollow-circle"))
+    assert main(["regions", str(station), str(frame), "--out", str(few)]) == 0
+    station.write_text(side_by_side(6, "hollow-circle"))
+    assert main(["regions", str(station), str(frame), "--out", str(many)]) == 0
+    assert read_picture(few).shape == (480, 640, 3)
+    assert read_picture(many).shape[0] > 480
+    assert read_picture(many).shape[1] == 640
+    behind = (read_picture(many)[:480] == np.array(BACK)).all(axis=2)
+    assert not behind[205:245, 105:145].any(), "what is aimed at is not hidden"
+    assert behind[160:300, 100:455].any(axis=0).sum() < 200, "numbers are small"
+
+
+def test_a_name_that_is_longer_than_half_the_picture_stands_below_it(frame: Path) -> None:
+    station, out = frame.parent / "station.toml", frame.parent / "overlay.png"
+    station.write_text(side_by_side(2, "x" * 64))
+    main(["regions", str(station), str(frame), "--out", str(out)])
+    assert read_picture(out).shape[0] > 480
+
+
+def test_a_name_has_a_background_of_its_own_and_the_dot_hides_none_of_it(frame: Path) -> None:
+    cv2.imwrite(str(frame), np.full((480, 640, 3), (0, 200, 0), np.uint8))
+    station, out = frame.parent / "station.toml", frame.parent / "overlay.png"
+    station.write_text(side_by_side(1, "hollow-circle"))
+    main(["regions", str(station), str(frame), "--out", str(out)])
+    behind = (read_picture(out) == np.array(BACK)).all(axis=2)
+    rows, columns = np.nonzero(behind)
+    height, width = np.ptp(rows) + 1, np.ptp(columns) + 1
+    assert behind.sum() > 0.5 * height * width
+    assert rows.max() < 197
 
 
 def test_a_picture_as_it_was_cut_is_the_template(frame: Path) -> None:
