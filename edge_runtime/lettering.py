@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import cv2
+import numpy as np
 
 from edge_runtime.picture import Image, printable
 
@@ -75,7 +76,8 @@ def places(sizes: Sequence[tuple[int, int]], boxes: Sequence[Rectangle], within:
     taken: list[Rectangle] = []
     for size, box in zip(sizes, boxes, strict=True):
         ways = [_within(place, within) for place in _beside(size, box)]
-        taken.append(min(ways, key=lambda way: (_hidden(way, taken), _hidden(way, boxes))))
+        hidden = zip(_hidden(ways, taken), _hidden(ways, boxes), range(len(ways)), strict=True)
+        taken.append(ways[min(hidden)[2]])
     return taken
 
 
@@ -86,7 +88,7 @@ def in_the_way(plates: Sequence[Rectangle], boxes: Sequence[Rectangle]) -> bool:
     """
     for index, (each, own) in enumerate(zip(plates, boxes, strict=True)):
         others = [box for box in boxes if box != own and not _encloses(box, own)]
-        if _hidden(each, plates[:index]) or _hidden(each, others):
+        if _hidden([each], [*plates[:index], *others])[0]:
             return True
     return False
 
@@ -106,16 +108,18 @@ def _within(place: Rectangle, picture: tuple[int, int]) -> Rectangle:
 
 
 def _encloses(box: Rectangle, other: Rectangle) -> bool:
-    return _hidden(box, [other]) == other[2] * other[3]
+    return _hidden([box], [other])[0] == other[2] * other[3]
 
 
-def _hidden(place: Rectangle, others: Sequence[Rectangle]) -> int:
-    """Pixels of `others` that `place` would hide."""
-    x, y, w, h = place
-    hidden = 0
-    for left, top, width, height in others:
-        across, down = min(x + w, left + width) - max(x, left), min(y + h, top + height) - max(y, top)
-        hidden += across * down if across > 0 and down > 0 else 0
+def _hidden(places: Sequence[Rectangle], others: Sequence[Rectangle]) -> list[int]:
+    """Pixels of `others` that each of `places` would hide."""
+    if not others:
+        return [0] * len(places)
+    x, y, w, h = np.array(places).T[..., None]
+    left, top, width, height = np.array(others).T
+    across = np.minimum(x + w, left + width) - np.maximum(x, left)
+    down = np.minimum(y + h, top + height) - np.maximum(y, top)
+    hidden: list[int] = (across.clip(0) * down.clip(0)).sum(axis=1).tolist()
     return hidden
 
 

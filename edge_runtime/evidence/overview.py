@@ -13,7 +13,19 @@ import numpy as np
 import numpy.typing as npt
 
 from edge_runtime.inspector import Look
-from edge_runtime.picture import Image, printable
+from edge_runtime.lettering import (
+    Colour,
+    Rectangle,
+    in_the_way,
+    places,
+    plate,
+    plate_size,
+    shortened,
+    shortened_all,
+    width_of,
+    write,
+)
+from edge_runtime.picture import Image
 from edge_runtime.verdict import Call, RegionVerdict, Thresholds, Verdict
 
 USUAL_HEAT, FULL_HEAT = 3.0, 12.0
@@ -28,7 +40,12 @@ GAP = 20
 HEAD = 96
 """Pixels of the band that says the verdict."""
 LINE = 22
+TITLE = 17
+TAG, ROOMS_OF_A_NAME = 15, (120, 60, 30)
+"""Pixels: letters of a name in the frame, and how much of it is written: less where names are in each other's way."""
 COLUMN = 3 * (TILE + GAP)
+ROOM = COLUMN - GAP - 16
+"""For a line of text beside the frame."""
 WIDTH = 2 * GAP + FRAME + COLUMN
 
 PAPER, INK, FAINT = (34, 30, 28), (245, 245, 245), (180, 175, 170)
@@ -36,8 +53,6 @@ PAPER, INK, FAINT = (34, 30, 28), (245, 245, 245), (180, 175, 170)
 COLOURS = {Call.OK: (178, 114, 0), Call.NG: (0, 94, 213), Call.ERROR: (66, 228, 240)}
 INK_ON = {Call.OK: INK, Call.NG: INK, Call.ERROR: (0, 0, 0)}
 RING = (255, 255, 255)
-
-Colour = tuple[int, int, int]
 
 
 def overview(verdict: Verdict, frame: Image, looks: Mapping[str, Look]) -> Image:
@@ -47,7 +62,7 @@ def overview(verdict: Verdict, frame: Image, looks: Mapping[str, Look]) -> Image
     rows = [_row(region, looks.get(region.name), verdict.thresholds) for region in shown]
     if left_out := worst_first[MOST_REGIONS:]:
         rows.append(_words([f"and {len(left_out)} more: " + ", ".join(f"{r.name} {r.verdict}" for r in left_out)]))
-    side = np.vstack([_frame(frame, verdict.regions), _legend(FRAME)])
+    side = np.vstack([_frame(frame, worst_first), _legend(FRAME)])
     body = np.vstack(rows)
     height = max(side.shape[0], body.shape[0]) + GAP
     page = np.full((HEAD + GAP + height, WIDTH, 3), PAPER, np.uint8)
@@ -61,22 +76,29 @@ def _head(verdict: Verdict) -> Image:
     """The band on top: what was decided, of whom, when."""
     band = np.full((HEAD, WIDTH, 3), COLOURS[verdict.verdict], np.uint8)
     ink = INK_ON[verdict.verdict]
-    _write(band, str(verdict.verdict), GAP, 66, 56, ink, weight=800)
+    write(band, str(verdict.verdict), GAP, 66, 56, ink, weight=800)
     left = 290
-    _write(band, f"{verdict.captured_at:%Y-%m-%d  %H:%M:%S}.{verdict.captured_at:%f} UTC", left, 38, 24, ink, 600)
-    where = f"{verdict.site} / {verdict.line} / {verdict.station}    seq {verdict.seq}    {verdict.id}"
-    _write(band, where, left, 64, 17, ink)
-    how = f"bundle {verdict.bundle.name}-{verdict.bundle.version}    trigger {verdict.trigger}"
-    _write(band, how + (f"    {verdict.picture}" if verdict.picture else ""), left, 86, 17, ink)
+    write(band, f"{verdict.captured_at:%Y-%m-%d  %H:%M:%S}.{verdict.captured_at:%f} UTC", left, 38, 24, ink, 600)
+    room = WIDTH - GAP - left
+    number = f"    seq {verdict.seq}    {verdict.id}"
+    names = (verdict.site, " / ", verdict.line, " / ", verdict.station)
+    where = "".join(shortened_all(names, TITLE, room - width_of(number, TITLE))) + number
+    write(band, where, left, 64, TITLE, ink)
+    how = (f"bundle {verdict.bundle.name}", f"-{verdict.bundle.version}    trigger {verdict.trigger}    ")
+    write(band, "".join(shortened_all((*how, verdict.picture or ""), TITLE, room)), left, 86, TITLE, ink)
     return band
 
 
 def _frame(frame: Image, regions: Sequence[RegionVerdict]) -> Image:
-    """The frame, `FRAME` wide, with each region where it was found, and where the difference is largest."""
+    """The frame, `FRAME` wide, with each region where it was found, and where the difference is largest.
+
+    `regions`: the worst first, which no other hides.
+    """
     height, width = frame.shape[:2]
     scale = min(FRAME / width, 1.5 * FRAME / height)
     drawn = _resized(_coloured(frame), max(1, round(width * scale)), max(1, round(height * scale)))
-    for region in regions:
+    boxes: list[Rectangle] = []
+    for region in reversed(regions):
         x, y, w, h = region.box
         corners = region.corners or ((x, y), (x + w, y), (x + w, y + h), (x, y + h))
         outline = np.clip(np.round(np.array(corners) * scale), 1, (drawn.shape[1] - 2, drawn.shape[0] - 2))
@@ -86,16 +108,30 @@ def _frame(frame: Image, regions: Sequence[RegionVerdict]) -> Image:
         cv2.polylines(drawn, [points], isClosed=True, color=colour, thickness=3, lineType=cv2.LINE_AA)
         if region.peak is not None and region.verdict is not Call.OK:
             _ring(drawn, (region.peak[0] + 0.5) * scale, (region.peak[1] + 0.5) * scale)
-        left, top = outline.min(axis=0).astype(int).tolist()
-        _plate(drawn, f"{region.name} {region.verdict}", left, top, region.verdict)
+        left, top, across, down = cv2.boundingRect(points)
+        boxes.insert(0, (left, top, across, down))
+    _name_all(drawn, regions, boxes)
     page = np.full((drawn.shape[0] + GAP, FRAME, 3), PAPER, np.uint8)
     _put(page, drawn, (FRAME - drawn.shape[1]) // 2, 0)
     return page
 
 
+def _name_all(drawn: Image, regions: Sequence[RegionVerdict], boxes: Sequence[Rectangle]) -> None:
+    """Name and verdict beside each region; where there is no room for all, the first can be read."""
+    texts, spots = [""], [(0, 0, 0, 0)]
+    for room in ROOMS_OF_A_NAME:
+        texts = [f"{shortened(region.name, TAG, room)} {region.verdict}" for region in regions]
+        spots = places([plate_size(text, TAG) for text in texts], boxes, (drawn.shape[1], drawn.shape[0]))
+        if not in_the_way(spots, boxes):
+            break
+    for region, text, (left, top, _, _) in reversed(list(zip(regions, texts, spots, strict=True))):
+        plate(drawn, text, left, top, TAG, INK_ON[region.verdict], COLOURS[region.verdict])
+
+
 def _row(region: RegionVerdict, look: Look | None, limits: Thresholds) -> Image:
     """What was decided of a region in words, and below it what was seen."""
-    said = _words([_verdict(region), *_why(region, limits)], COLOURS[region.verdict], INK_ON[region.verdict])
+    lines = [_verdict(region), *_why(region, limits)]
+    said = _words(lines, COLOURS[region.verdict], INK_ON[region.verdict])
     if look is None:
         return said
     peak = np.unravel_index(int(np.argmax(look.difference)), look.difference.shape)
@@ -103,7 +139,7 @@ def _row(region: RegionVerdict, look: Look | None, limits: Thresholds) -> Image:
     tiles = []
     for picture, what in (
         (_coloured(look.view), "what the camera sees"),
-        (_coloured(look.reconstruction), f"what {printable(region.expected)} should look like"),
+        (_coloured(look.reconstruction), f"what {shortened(region.expected, 15, TILE // 3)} should look like"),
         (_heat(look), f"difference, up to {_times(float(look.difference.max()))}"),
     ):
         drawn = _enlarged(picture)
@@ -111,17 +147,19 @@ def _row(region: RegionVerdict, look: Look | None, limits: Thresholds) -> Image:
         _put(tile, drawn, 0, 0)
         if region.verdict is not Call.OK:
             _ring(tile, across * drawn.shape[1], down * drawn.shape[0])
-        _write(tile, what, 0, drawn.shape[0] + 34, 15, FAINT)
+        write(tile, what, 0, drawn.shape[0] + 34, 15, FAINT)
         tiles.append(tile)
     return np.vstack([said, np.hstack(tiles)])
 
 
 def _verdict(region: RegionVerdict) -> str:
-    found = f", found {region.found}" if region.found else ""
+    """A region's verdict in one line: of long names the beginnings, all else whole."""
     sure = f" ({region.found_score:.2f})" if region.found and region.found_score is not None else ""
-    return (
-        f"{region.name}   {region.verdict}   {region.reason.replace('_', ' ')}: expected {region.expected}{found}{sure}"
-    )
+    words = f"   {region.verdict}   {region.reason.replace('_', ' ')}: expected "
+    found = (", found ", region.found) if region.found else ("", "")
+    room = ROOM - width_of(words + found[0] + sure, TITLE)
+    name, expected, other = shortened_all((region.name, region.expected, found[1]), TITLE, room)
+    return name + words + expected + found[0] + other + sure
 
 
 def _why(region: RegionVerdict, limits: Thresholds) -> list[str]:
@@ -137,7 +175,8 @@ def _why(region: RegionVerdict, limits: Thresholds) -> list[str]:
     words = ["     ".join(figures)] if figures else []
     if region.unusual:
         told = ", ".join(word.replace("_", " ") for word in region.unusual)
-        words.append(f"unlike the views that {region.expected} was learnt from: {told}")
+        expected = shortened(region.expected, 16, COLUMN // 3)
+        words.append(f"unlike the views that {expected} was learnt from: {told}")
     return words + (textwrap.wrap(region.detail, 110)[:4] if region.detail else [])
 
 
@@ -168,14 +207,15 @@ def _seen(share: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
 def _legend(width: int) -> Image:
     """What the heat means."""
     legend = np.full((84, width, 3), PAPER, np.uint8)
-    _write(legend, "difference between view and drawing, in tolerances of the part", 0, 16, 15, FAINT)
+    write(legend, "difference between view and drawing, in tolerances of the part", 0, 16, 15, FAINT)
     share = np.linspace(0, 1, width, dtype=np.float32)[None, :]
     seen = _seen(share)
     legend[26:46] = (40 * (1 - seen) + _glow(share) * seen).astype(np.uint8)
     for tolerances in range(0, int(FULL_HEAT) + 1, 3):
         most = tolerances == FULL_HEAT
         text = f"{tolerances} and more" if most else str(tolerances)
-        _write(legend, text, width - _width(text, 15) if most else round(width * tolerances / FULL_HEAT), 64, 15, FAINT)
+        left = width - width_of(text, 15) if most else round(width * tolerances / FULL_HEAT)
+        write(legend, text, left, 64, 15, FAINT)
     return legend
 
 
@@ -193,18 +233,10 @@ def _words(lines: Sequence[str], colour: Colour = PAPER, ink: Colour = INK) -> I
     page[: LINE + 6, : COLUMN - GAP] = colour
     for number, line in enumerate(lines):
         first = number == 0
-        _write(page, line, 8 if first else 0, 20 + (LINE * number + 4 if number else 0), 17 if first else 16,
-               ink if first else FAINT, 600 if first else 400)  # fmt: skip
+        told = shortened(line, TITLE, ROOM)
+        write(page, told, 8 if first else 0, 20 + (LINE * number + 4 if number else 0), TITLE if first else 16,
+              ink if first else FAINT, 600 if first else 400)  # fmt: skip
     return page
-
-
-def _plate(picture: Image, text: str, left: int, bottom: int, call: Call) -> None:
-    """A name above a region, or in it where there is no room above."""
-    width, height = _width(text, 15) + 10, LINE
-    top = bottom - height if bottom >= height else bottom
-    left = max(0, min(left, picture.shape[1] - width))
-    picture[top : top + height, left : left + width] = COLOURS[call]
-    _write(picture, text, left + 5, top + 16, 15, INK_ON[call], 600)
 
 
 def _ring(picture: Image, x: float, y: float) -> None:
@@ -230,16 +262,3 @@ def _resized(picture: Image, width: int, height: int) -> Image:
 
 def _times(value: float) -> str:
     return f"{value:.1f} tolerances" if np.isfinite(value) else "what is no number"
-
-
-def _write(picture: Image, text: str, x: int, y: int, size: int, colour: Colour, weight: int = 400) -> None:
-    cv2.putText(picture, printable(text), (x, y), colour, _font(), size, weight)
-
-
-def _width(text: str, size: int) -> int:
-    return int(cv2.getTextSize((FRAME, FRAME), printable(text), (0, 0), _font(), size, 600)[2])
-
-
-def _font() -> cv2.FontFace:
-    """OpenCV's own, with letters of most languages; labels are in the plant's."""
-    return cv2.FontFace("sans")

@@ -5,7 +5,19 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from edge_runtime.evidence.overview import COLOURS, HEAD, MOST_REGIONS, _heat, overview
+from edge_runtime.evidence.overview import (
+    COLOURS,
+    FRAME,
+    GAP,
+    HEAD,
+    MOST_REGIONS,
+    ROOM,
+    TITLE,
+    _heat,
+    _verdict,
+    overview,
+)
+from edge_runtime.lettering import width_of
 from edge_runtime.picture import Image
 from edge_runtime.verdict import Call, Reason, RegionVerdict
 from tests.evidence import frame, look, verdict
@@ -117,3 +129,38 @@ def test_corners_are_drawn_as_they_are_and_a_region_beyond_the_frame_at_its_edge
     picture = overview(verdict(Call.ERROR, (aslant, beyond)), pixels(), {"J4": look()})
     assert drawn_in(picture, Call.NG) > 200
     assert drawn_in(picture, Call.ERROR) > 200
+
+
+def test_a_long_name_hides_no_neighbours_name() -> None:
+    good, bad = (
+        RegionVerdict(name=name, expected="A12", verdict=call, reason=reason, box=(x, 200, 50, 50))
+        for name, call, reason, x in (("J4", Call.OK, Reason.MATCH, 100), ("J5", Call.NG, Reason.DEFECT, 170))
+    )
+    long = bad.model_copy(update={"name": "J" * 64})
+    shot = pixels(height=480, width=640)
+    short, named = (overview(verdict(Call.NG, (good, each)), shot, {}) for each in (bad, long))
+    frames = (each[:, : FRAME + GAP] for each in (short, named))
+    tags = [drawn_in(each, Call.OK) for each in frames]
+    assert tags[0] > 1000
+    assert tags[0] == tags[1]
+
+
+@pytest.mark.parametrize("name", ["J" * 64, "検品" * 32])
+def test_a_long_name_leaves_room_for_what_was_expected_and_found(name: str) -> None:
+    region = RegionVerdict(
+        name=name,
+        expected="A12",
+        verdict=Call.NG,
+        reason=Reason.WRONG_PART,
+        found="B7",
+        found_score=0.97,
+        box=(0, 0, 9, 9),
+    )
+    title = _verdict(region)
+    assert title.endswith("…   NG   wrong part: expected A12, found B7 (0.97)")
+    assert title.startswith(name[:8])
+    assert width_of(title, TITLE) <= ROOM
+    all_long = _verdict(region.model_copy(update={"expected": name, "found": name}))
+    assert all_long.count("…") == 3
+    assert all_long.endswith("… (0.97)")
+    assert width_of(all_long, TITLE) <= ROOM
