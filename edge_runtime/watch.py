@@ -11,6 +11,7 @@ import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.reasoncodes import ReasonCode
 from pydantic import ValidationError
+from rich.cells import cell_len, set_cell_size
 from rich.console import Console
 from rich.text import Text
 
@@ -24,8 +25,10 @@ HELLO_S = 5.0
 """How long a broker may take to answer before we say that it is none."""
 
 COLOURS = {Call.OK: "green", Call.NG: "bold red", Call.ERROR: "bold yellow"}
+WHO, PARTS = 18, 32
+"""Cells of a terminal's line."""
 HEADER = (
-    f"{'time (UTC)':12}  {'station':18}  {'expected → found':32}  {'verdict':7}  {'reason':10}  "
+    f"{'time (UTC)':12}  {'station':{WHO}}  {'expected → found':{PARTS}}  {'verdict':7}  {'reason':10}  "
     f"{'defect':>6}  {'other':>6}  {'ms':>7}  picture"
 )
 
@@ -155,15 +158,38 @@ class _Watch:
 
 def _row(verdict: Verdict, region: RegionVerdict) -> Text:
     """One line of the table."""
-    found = f" → {region.found}" if region.found else ""
-    name = f"{verdict.line}/{verdict.station}/{region.name}"
+    who = _column(f"{verdict.line}/{verdict.station}/{region.name}", WHO, keep_end=True)
     text = Text()
-    text.append(f"{verdict.captured_at:%H:%M:%S}.{verdict.captured_at.microsecond // 1000:03}  {name:18}  ")
-    text.append(f"{region.expected + found:32}  ", style="bold" if found else "")
+    text.append(f"{verdict.captured_at:%H:%M:%S}.{verdict.captured_at.microsecond // 1000:03}  {who}  ")
+    text.append(f"{_parts(region)}  ", style="bold" if region.found else "")
     text.append(f"{region.verdict:7}  ", style=COLOURS[region.verdict])
     text.append(f"{region.reason:10}  {_score(region.defect_score)}  {_score(region.mismatch_score)}  ")
     text.append(f"{verdict.latency_ms.total:7.1f}  {verdict.picture or ''}")
     return text
+
+
+def _parts(region: RegionVerdict) -> str:
+    """What was expected, and what was found instead; of two long names a half each."""
+    if not region.found:
+        return _column(region.expected, PARTS)
+    found = f" → {region.found}"
+    room = max(PARTS // 2, PARTS - cell_len(found))
+    expected = region.expected if cell_len(region.expected) <= room else _column(region.expected, room)
+    return _column(expected + found, PARTS)
+
+
+def _column(text: str, cells: int, *, keep_end: bool = False) -> str:
+    """`text` in as many cells of a terminal, of which a Chinese character takes two; an ellipsis for what is left out.
+
+    `keep_end`: leave out the beginning.
+    """
+    if cell_len(text) <= cells:
+        return set_cell_size(text, cells)
+    if not keep_end:
+        return set_cell_size(set_cell_size(text, cells - 1).rstrip() + "…", cells)
+    while cell_len(text) > cells - 1:
+        text = text[1:]
+    return set_cell_size("…" + text, cells)
 
 
 def _score(score: float | None) -> str:
