@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 
 from edge_runtime.cameras import Frame
+from edge_runtime.lettering import BACK, BOLD, shortened, write
 from edge_runtime.picture import Image
 from edge_runtime.triggers.config import PresenceTrigger
 from edge_runtime.triggers.presence import Presence
@@ -20,7 +21,8 @@ ZONE, PART, WORDS = (255, 160, 0), (0, 0, 255), (0, 220, 255)
 """Colours, BGR."""
 LETTERS = 44
 """That fit into a tile's width."""
-_FONT = cv2.FONT_HERSHEY_SIMPLEX
+LETTER, LINE_HEIGHT, GAP = 12, 16, 6
+"""Pixels of a letter, from one line of words to the next, and around them."""
 
 
 def sheet(config: PresenceTrigger, frames: Iterable[Frame]) -> tuple[Image, int]:
@@ -51,10 +53,10 @@ def sheet(config: PresenceTrigger, frames: Iterable[Frame]) -> tuple[Image, int]
 
 
 def _tile(frame: Frame, presence: Presence, config: PresenceTrigger) -> Image:
-    """One tile, `TILE` wide."""
-    words = [frame.name or f"#{frame.sequence}"]
+    """One tile, `TILE` wide: what is to be read above the picture, which so hides none of it and is read on any."""
+    words = [_name(frame)]
     if frame.pixels is None:
-        tile = np.full((TILE // 2, TILE, 3), 40, np.uint8)
+        tile = np.full((TILE // 4, TILE, 3), 40, np.uint8)
         words += textwrap.wrap(frame.trouble or "", LETTERS)
     else:
         height, width, channels = frame.pixels.shape
@@ -70,6 +72,13 @@ def _tile(frame: Frame, presence: Presence, config: PresenceTrigger) -> Image:
         cv2.rectangle(drawn, (x, y), (x + zone_width - 1, y + zone_height - 1), ZONE, line)
         size = TILE, max(1, round(TILE * height / width))
         tile = np.asarray(cv2.resize(drawn, size, interpolation=cv2.INTER_AREA), np.uint8)
+    head = np.full((LINE_HEIGHT * len(words) + GAP, TILE, 3), BACK, np.uint8)
     for i, word in enumerate(words):
-        cv2.putText(tile, word, (4, 14 + 14 * i), _FONT, 0.4, WORDS, 1, cv2.LINE_AA)
-    return tile
+        write(head, shortened(word, LETTER, TILE - 2 * GAP), GAP, LINE_HEIGHT * (i + 1), LETTER, WORDS, BOLD)
+    return np.vstack([head, tile])
+
+
+def _name(frame: Frame) -> str:
+    """Of a long one the end, which tells pictures apart."""
+    name = frame.name or f"#{frame.sequence}"
+    return name if len(name) <= LETTERS else "…" + name[1 - LETTERS :]

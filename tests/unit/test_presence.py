@@ -395,11 +395,23 @@ def test_the_sheet_shows_what_would_be_judged_and_why_a_part_got_no_verdict(empt
     unjudged = nothing(10) + lying((-20, 60, 80, 60, 200), 40) + nothing(10)
     shown, count = sheet(config, frames([*put_down(PART), *lying(PART, 30), *unjudged]))
     assert count == 2
-    assert shown.shape == (180, 4 * 320, 3)
-    first, second = shown[:, :320], shown[:, 320:640]
+    assert shown.shape[1] == 4 * 320
+    head = shown.shape[0] - 180
+    first, second = shown[head:, :320], shown[:, 320:640]
     assert (first[10] == ZONE_COLOUR).all(axis=-1).sum() > 250  # the zone's upper edge
     assert (first == PART_COLOUR).all(axis=-1).sum() > 100  # the part's outline
     assert (second == WORDS).all(axis=-1).any()
+
+
+def test_a_pictures_name_is_read_on_a_dark_ground_and_hides_nothing(empty: Path) -> None:
+    config = PresenceTrigger(kind="presence", when="still", empty=empty)
+    shown, _ = sheet(config, frames([*put_down(PART), *lying(PART, 30)]))
+    tile = shown[:, :320]
+    rows = (tile == WORDS).all(axis=-1).any(axis=1)
+    head = tile.shape[0] - 180
+    assert rows[:head].any()
+    assert not rows[head:].any()
+    assert np.median(tile[:head]) < 40
 
 
 # Real footage.
