@@ -244,7 +244,8 @@ def _add_cameras(commands: "argparse._SubParsersAction[Parser]") -> None:
         "grab",
         help="take one picture from a station's camera",
         description="Take one picture from a station's camera, with its settings, and write it as regions see it: to "
-        "aim, to set exposure, to measure boxes. The station must not be running: a camera serves one program.",
+        "aim, to set exposure, to measure boxes. A real camera is opened by one process only: stop the daemon first. "
+        "With a replay (folder, video) the daemon may run.",
         epilog="example: kenpin-edge grab station.toml --out picture.png",
     )
     grab.add_argument("station", type=Path, metavar="STATION.toml", help="the station file, see docs/station.md")
