@@ -1,5 +1,6 @@
 """Network streams from real servers: MJPEG over HTTP, and RTSP. And a video device that is not there."""
 
+import os
 import subprocess
 import sys
 import time
@@ -20,6 +21,7 @@ from edge_runtime.pulse import GRABBING_S
 from tests.cameras.grabbing import DEADLINE_S, frame_of, loss_of, pixels_of
 from tests.cameras.mjpeg import HEIGHT, PERIOD_S, WIDTH, MjpegCamera
 from tests.integration.parts import free_port
+from tests.stations import UP_TO_CAMERA
 
 ROOT = Path(__file__).parents[2]
 RTSP_SERVER = Path(__file__).with_name("rtsp_server.py")
@@ -111,6 +113,18 @@ def test_closing_twice_and_while_a_read_hangs_is_fine(mjpeg: Start) -> None:
     camera.close()
 
 
+@pytest.mark.parametrize("address", ["http://127.0.0.1:{port}/mjpeg", "rtsp://127.0.0.1:{port}/stream1"])
+def test_a_stream_that_is_not_there_is_one_line_and_ffmpegs_is_not_beside_it(tmp_path: Path, address: str) -> None:
+    url = address.format(port=free_port())
+    station = tmp_path / "station.toml"
+    station.write_text(f'{UP_TO_CAMERA}kind = "stream"\nurl = "{url}"\ntimeout_s = 1.0\n')
+    command = [sys.executable, "-m", "edge_runtime", "grab", str(station), "--out", str(tmp_path / "a.png")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"kenpin-edge: {url}: no stream within 1 s")
+    assert done.stderr.count("\n") == 1
+
+
 def test_name_and_password_open_the_stream_and_are_never_shown(mjpeg: Start) -> None:
     server = mjpeg(login="cam:geheim")
     with closing(open_camera(http(server.port, LOGIN))) as camera:
@@ -119,7 +133,8 @@ def test_name_and_password_open_the_stream_and_are_never_shown(mjpeg: Start) -> 
         assert "geheim" not in loss_of(camera)
 
 
-def test_a_wrong_password_shows_nowhere_not_even_in_what_ffmpeg_prints(mjpeg: Start) -> None:
+@pytest.mark.parametrize("level", ["-8", "16", "32"])
+def test_a_wrong_password_shows_nowhere_not_even_in_what_ffmpeg_prints(mjpeg: Start, level: str) -> None:
     code = (
         "import sys\n"
         "from edge_runtime.cameras import open_camera\n"
@@ -128,7 +143,8 @@ def test_a_wrong_password_shows_nowhere_not_even_in_what_ffmpeg_prints(mjpeg: St
     )
     url = f"http://cam:gehe1m@127.0.0.1:{mjpeg(login='cam:geheim').port}/mjpeg?token=gehe1m"
     command = [sys.executable, "-c", code, url]
-    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=DEADLINE_S, check=False)
+    told = {**os.environ, "OPENCV_FFMPEG_LOGLEVEL": level}
+    ended = subprocess.run(command, cwd=ROOT, env=told, capture_output=True, text=True, timeout=DEADLINE_S, check=False)
     assert "are path, name and password in url under [camera] right?" in ended.stderr
     assert "gehe1m" not in ended.stderr + ended.stdout
 
