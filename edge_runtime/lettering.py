@@ -87,7 +87,8 @@ def in_the_way(plates: Sequence[Rectangle], boxes: Sequence[Rectangle]) -> bool:
     A box that encloses the plate's own is no such one: somewhere in it that plate must be.
     """
     for index, (each, own) in enumerate(zip(plates, boxes, strict=True)):
-        others = [box for box in boxes if box != own and not _encloses(box, own)]
+        whole = own[2] * own[3]
+        others = [box for box, hidden in zip(boxes, _hidden(boxes, [own]), strict=True) if hidden < whole]
         if _hidden([each], [*plates[:index], *others])[0]:
             return True
     return False
@@ -105,10 +106,6 @@ def _beside(size: tuple[int, int], box: Rectangle) -> list[Rectangle]:
 def _within(place: Rectangle, picture: tuple[int, int]) -> Rectangle:
     x, y, w, h = place
     return max(0, min(x, picture[0] - w)), max(0, min(y, picture[1] - h)), w, h
-
-
-def _encloses(box: Rectangle, other: Rectangle) -> bool:
-    return _hidden([box], [other])[0] == other[2] * other[3]
 
 
 def _hidden(places: Sequence[Rectangle], others: Sequence[Rectangle]) -> list[int]:
