@@ -21,9 +21,13 @@ STATUS_S = 5.0
 """How old the counts may be that `systemctl status` and the retained status show."""
 FED_WITHIN = 4
 """The watchdog is fed in a quarter of the time it allows: twice may go wrong."""
+APART_S = 3600.0
+"""While other stations inspect, one that hangs has all started again so long after the start at the earliest: a driver
+that hangs now and then is freed, and one that hangs each time takes a few seconds an hour from its neighbours."""
 WHY = 200
 """Characters of why a station does not inspect: `systemctl status` has one line for all; the log has the rest."""
 SPEECHLESS = "cannot say how it goes; see the log"
+OTHERS_GO_ON = f"the others go on; all are started again for it {APART_S / 60:.0f} minutes after the start"
 PART_S = 30
 """How long a part of something long may take before a service manager gives a start or a stop up: see `goes_on`."""
 
@@ -68,9 +72,9 @@ class Service:
         self._states: dict[str, object] = {}
         self._lines: dict[str, str] = {}
         self._speechless: dict[str, str] = {}  # stations that cannot say how it goes, and why
-        self._complaint: str | None = None
+        self._complaint = ""
         self._ready = self._stopping = False
-        self._fed = self._told = clock()
+        self._began = self._fed = self._told = clock()
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._work, name="service", daemon=True)
 
@@ -132,7 +136,7 @@ class Service:
         with self._mutex:
             wards = list(self._wards.values())
         if self._ready and not self._stop.is_set():
-            self._feed(_hung(wards))
+            self._feed(wards)
             self._manager.tell(f"STATUS={name}: {what}")
         else:
             self._manager.tell(f"EXTEND_TIMEOUT_USEC={PART_S * 1_000_000}", f"STATUS={name}: {what}")
@@ -165,7 +169,7 @@ class Service:
         if self._stop.is_set():
             self._say_stopping()
         elif self._ready:
-            self._feed(trouble)
+            self._feed(wards)
             if changed or self._clock() - self._told >= STATUS_S:
                 self._told = self._clock()
                 self._manager.tell(f"STATUS={trouble or self._line()}")
@@ -206,19 +210,27 @@ class Service:
             log.error("%s cannot say how it goes: %s", ward.name, error, exc_info=None if known else error)
 
     def _trouble(self, wards: list[Ward]) -> str | None:
-        """What hangs, said once."""
-        trouble = _hung(wards)
-        if (trouble is None) != (self._complaint is None):
-            if trouble is None:
-                log.warning("it goes on again")
+        """What hangs; said once, and once more where it becomes worth a start of all."""
+        hung = _hung(wards)
+        complaint = self._withheld(wards) or (OTHERS_GO_ON if hung else "")
+        if complaint != self._complaint:
+            if hung:
+                log.error("%s; %s", "; ".join(hung), complaint)
             else:
-                log.error("%s; the watchdog is not fed", trouble)
-        self._complaint = trouble
-        return trouble
+                log.warning("it goes on again")
+        self._complaint = complaint
+        return "; ".join(hung) or None
 
-    def _feed(self, trouble: str | None) -> None:
+    def _withheld(self, wards: list[Ward]) -> str:
+        """Why the watchdog is not fed; "" where it is."""
+        hung = _hung(wards)
+        if hung and (len(hung) == len(wards) or self._clock() - self._began >= APART_S):
+            return "the watchdog is not fed"
+        return ""
+
+    def _feed(self, wards: list[Ward]) -> None:
         every_s = self._manager.watchdog_s
-        if trouble is None and every_s and self._clock() - self._fed >= every_s / FED_WITHIN:
+        if every_s and self._clock() - self._fed >= every_s / FED_WITHIN and not self._withheld(wards):
             self._fed = self._clock()
             self._manager.tell("WATCHDOG=1")
 
@@ -238,6 +250,6 @@ class Service:
         return "; ".join(failing + going) or "no station inspects"
 
 
-def _hung(wards: list[Ward]) -> str | None:
-    """What of all of these does not go on, in words; None where all do."""
-    return "; ".join(f"{ward.name}: {why}" for ward in wards if (why := ward.hung()) is not None) or None
+def _hung(wards: list[Ward]) -> list[str]:
+    """Which of these do not go on, and why."""
+    return [f"{ward.name}: {why}" for ward in wards if (why := ward.hung()) is not None]

@@ -5,6 +5,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from typing import Self
 
@@ -158,7 +159,8 @@ class Capture:
             if self._each:
                 self._miss(frame.sequence, frame, f"came while {KEPT} others waited to be judged")
                 return
-            self._waiting.popleft()
+            with suppress(IndexError):  # all were taken just now
+                self._waiting.popleft()
         self._put(frame)
 
     def _miss(self, sequence: int, like: Frame, why: str) -> None:

@@ -100,8 +100,10 @@ def _listening(config: MetricsConfig, metrics: Metrics, hung: Callable[[], str |
         def log_message(self, format: str, *args: Any) -> None:  # noqa: A002  # the library's name
             """A line for each question would be a log that grows by asking."""
 
-    _Server.address_family = AF_INET6 if ":" in config.host else AF_INET
-    return _Server((config.host, config.port), Answer)
+    class Server(_Server):  # of its own: stations of one process begin side by side
+        address_family = AF_INET6 if ":" in config.host else AF_INET
+
+    return Server((config.host, config.port), Answer)
 
 
 def _cut_off(connection: socket) -> None:

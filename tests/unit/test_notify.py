@@ -19,7 +19,7 @@ from edge_runtime.errors import OutboxError
 from edge_runtime.messages import Happening, State
 from edge_runtime.notify import ServiceManager
 from edge_runtime.pulse import GRABBING_S, JUDGING_S, Pulse
-from edge_runtime.service import Service, Ward
+from edge_runtime.service import APART_S, Service, Ward
 from edge_runtime.triggers import Triggers
 from edge_runtime.triggers.config import CameraTrigger
 from edge_runtime.vitals import Vitals
@@ -129,7 +129,8 @@ class Process:
 
     def __init__(self, manager: ServiceManager, stations: int = 1) -> None:
         self.stop, self.hup = threading.Event(), threading.Event()
-        self.service = Service(manager, stations, self.stop, self.hup)
+        self.later_s = 0.0
+        self.service = Service(manager, stations, self.stop, self.hup, lambda: time.monotonic() + self.later_s)
 
     @contextmanager
     def looks_after(self, station: Station) -> Iterator[None]:
@@ -225,15 +226,42 @@ def test_a_station_that_fails_later_is_told_at_once_and_one_that_is_mended_no_lo
             systemd.hears("STATUS=cam-1: idle, 3 triggers; cam-2: inspecting, 3 triggers")
 
 
-def test_one_station_that_hangs_starves_the_watchdog_of_all(systemd: Systemd, manager: ServiceManager) -> None:
+HUNG = "the camera's driver has been in one call for 61 s"
+
+
+def test_one_station_that_hangs_has_those_that_inspect_started_again_once_an_hour_at_most(
+    systemd: Systemd, manager: ServiceManager, caplog: pytest.LogCaptureFixture
+) -> None:
     process, well, hung = Process(manager, stations=2), Station("cam-1"), Station("cam-2")
     with process.service, process.service.looking_after(well.ward), process.service.looking_after(hung.ward):
         systemd.hears("WATCHDOG=1")
-        hung.trouble, well.state = "the camera's driver has been in one call for 61 s", "inspecting"
-        systemd.hears(f"STATUS=cam-2: {hung.trouble}")
+        hung.trouble, well.state = HUNG, "inspecting"
+        systemd.hears(f"STATUS=cam-2: {HUNG}")
+        systemd.hears("WATCHDOG=1")
+        process.later_s = APART_S
+        well.state = "blind"
+        systemd.hears(f"STATUS=cam-2: {HUNG}")
         well.state = "idle"
         systemd.heard.clear()
-        systemd.hears(f"STATUS=cam-2: {hung.trouble}")
+        systemd.hears(f"STATUS=cam-2: {HUNG}")
+        assert "WATCHDOG=1" not in systemd.heard
+    said = [record.getMessage() for record in caplog.records if record.levelname == "ERROR"]
+    assert said == [
+        f"cam-2: {HUNG}; the others go on; all are started again for it 60 minutes after the start",
+        f"cam-2: {HUNG}; the watchdog is not fed",
+    ]
+
+
+def test_where_all_stations_hang_the_watchdog_is_starved_at_once(systemd: Systemd, manager: ServiceManager) -> None:
+    process, one, other = Process(manager, stations=2), Station("cam-1"), Station("cam-2")
+    with process.service, process.service.looking_after(one.ward), process.service.looking_after(other.ward):
+        systemd.hears("WATCHDOG=1")
+        one.trouble = other.trouble = HUNG
+        one.state = "blind"
+        systemd.hears(f"STATUS=cam-1: {HUNG}; cam-2: {HUNG}")
+        systemd.heard.clear()
+        one.state = "idle"
+        systemd.hears(f"STATUS=cam-1: {HUNG}; cam-2: {HUNG}")
         assert "WATCHDOG=1" not in systemd.heard
 
 
@@ -259,6 +287,7 @@ def test_one_station_that_cannot_say_how_it_goes_starves_no_watchdog_and_stops_n
         systemd.hears("STATUS=cam-1: cannot say how it goes; see the log; cam-2: inspecting, 3 triggers")
         systemd.hears("WATCHDOG=1")
         bad.trouble = "the thread that judges has been at one picture for 16 s"
+        process.later_s = APART_S
         systemd.hears(f"STATUS=cam-1: {bad.trouble}")
         systemd.heard.clear()
         well.state = "idle"
@@ -307,8 +336,7 @@ def test_what_goes_on_feeds_no_watchdog_while_another_station_hangs(systemd: Sys
         station.state = "inspecting"
         assert station.waits.wait(DEADLINE_S)
         systemd.drain()
-        other.trouble = "the camera's driver has been in one call for 61 s"
-        time.sleep(0.1)
+        other.trouble, process.later_s = HUNG, APART_S
         process.service.goes_on("cam-2", "5000 verdicts are read")
         assert systemd.drain() == ["STATUS=cam-2: 5000 verdicts are read"]
         station.go_on.set()
