@@ -12,8 +12,10 @@ import numpy as np
 import numpy.typing as npt
 
 from edge_runtime.cameras import Frame
+from edge_runtime.console import for_machines
 from edge_runtime.disk import write_whole
 from edge_runtime.errors import PictureError, UsageError
+from edge_runtime.file_names import as_text
 from edge_runtime.framing import Framing, Unfit
 from edge_runtime.lettering import (
     BACK,
@@ -30,7 +32,7 @@ from edge_runtime.lettering import (
 )
 from edge_runtime.marks import Found, Mark, as_template, find, grey
 from edge_runtime.noise import likeness_after_noise
-from edge_runtime.picture import Image, printable, read_picture
+from edge_runtime.picture import Image, printable, read_picture, shown_name
 from edge_runtime.regions import Cut
 from edge_runtime.station import Station
 from edge_runtime.verdict import Box
@@ -83,7 +85,7 @@ def show_regions(path: Path, picture: Path, out: Path) -> int:
             continue
         _say(f"mark {name!r}: [{found.x:.1f}, {found.y:.1f}], was {list(mark.at)}, likeness {found.likeness:.2f}")
         tags.append(_outline_mark(drawn, name, found, framing.marks.size(name)))
-    for name, seen in framing.look(Frame(pixels, 0, 1, 0.0, printable(picture.name))).items():
+    for name, seen in framing.look(Frame(pixels, 0, 1, 0.0, shown_name(picture.name))).items():
         expected = station.region[name].expected
         corners = _corners(seen)
         if isinstance(seen, Unfit):
@@ -126,8 +128,8 @@ def cut_mark(picture: Path, out: Path, box: Box, search: int) -> None:
         raise UsageError(f"--box {x} {y} {w} {h} of {picture} is no good mark: {error.why}") from error
     _keep(out, cropped)
     # Where the station file lies is not known here, and a path in it that is not absolute is relative to its folder.
-    table, file = (json.dumps(text, ensure_ascii=False) for text in (out.stem, str(out.resolve())))
-    sys.stdout.write(f"[mark.{table}]\ntemplate = {file}\nat = [{x}, {y}]\nsearch = {search}\n")
+    table, file = (json.dumps(text, ensure_ascii=False) for text in (as_text(out.stem), as_text(out.resolve())))
+    sys.stdout.write(for_machines(f"[mark.{table}]\ntemplate = {file}\nat = [{x}, {y}]\nsearch = {search}\n"))
 
 
 def _keep(out: Path, drawn: Image) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from edge_runtime import logs
-from edge_runtime.console import guarded
+from edge_runtime.console import begin, guarded
 from edge_runtime.options import parser
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command and return its exit status; `argv` without the program's name, None for the process' own."""
+    begin()
     arguments = parser().parse_args(argv)
     service = arguments.command == "run"
     logs.begin(arguments.log if service else "human", os.environ)

@@ -24,6 +24,7 @@ from pydantic import ValidationError
 from edge_runtime.cameras import open_camera
 from edge_runtime.cameras.capture import Capture
 from edge_runtime.errors import PictureError, UsageError
+from edge_runtime.file_names import from_text
 from edge_runtime.framing import Framing, Unfit
 from edge_runtime.lock import lock_folder
 from edge_runtime.messages import Happening
@@ -184,7 +185,7 @@ def _write_new(folder: Path, stem: str, data: bytes) -> None:
 
 
 def _file_name(text: str) -> str:
-    return printable(text).replace("/", "_").replace("\\", "_")
+    return from_text(printable(text).replace("/", "_").replace("\\", "_"))
 
 
 def _one_of(regions: Mapping[str, T], wanted: str | None) -> T:

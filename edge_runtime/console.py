@@ -1,7 +1,10 @@
 """What kenpin's three commands have in common: errors become one line and an exit status, here and nowhere else."""
 
 import argparse
+import codecs
 import difflib
+import io
+import json
 import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
@@ -55,6 +58,29 @@ def version() -> str:
         return "kenpin, from a checkout that is not installed"
 
 
+def _escaped(error: UnicodeError) -> tuple[str, int]:
+    """What an encoding lacks, as JSON and TOML write it."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    return json.dumps(error.object[error.start : error.end])[1:-1], error.end
+
+
+codecs.register_error("kenpin.escaped", _escaped)
+
+
+def begin() -> None:
+    """What the locale's encoding of a terminal lacks is escaped there from now on, and ends no command."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # not where it is closed, or somebody's own
+            stream.reconfigure(errors="kenpin.escaped")
+
+
+def for_machines(text: str) -> str:
+    """`text`, JSON or TOML, for stdout: the same for its reader where that is not UTF-8, only escaped."""
+    utf_8 = codecs.lookup(sys.stdout.encoding or "utf-8").name == "utf-8"
+    return text if utf_8 else text.encode("ascii", "kenpin.escaped").decode()
+
+
 def to_stderr(line: str) -> None:
     """Say `line` to whoever sits there."""
     print(line, file=sys.stderr)
@@ -72,7 +98,7 @@ def guarded(
         status = work()
         sys.stdout.flush()
     except KenpinError as error:
-        for line in str(error).splitlines():
+        for line in str(error).split("\n"):
             say(f"{command}: {line}")
         return error.service_status if service else error.exit_status
     except ModuleNotFoundError as error:

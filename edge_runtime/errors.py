@@ -27,6 +27,8 @@ import errno
 from pathlib import Path
 from typing import Self
 
+from edge_runtime.file_names import as_text
+
 TRY_AGAIN, MEND_FIRST = 75, 78
 """What a daemon's end tells its service manager, as in sysexits.h: a new start may help (EX_TEMPFAIL), or a person must
 mend something first (EX_CONFIG)."""
@@ -80,7 +82,8 @@ class _FileError(KenpinError):
 
     def __init__(self, path: Path | str, why: str) -> None:
         why = _one_line(why)
-        super().__init__(f"{str(path)!r}: {why}" if not str(path).isprintable() else f"{path}: {why}")
+        name = as_text(path) if isinstance(path, Path) else path
+        super().__init__(f"{name!r}: {why}" if not name.isprintable() else f"{name}: {why}")
         self.path, self.why = Path(path), why
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edge_runtime.console import Parser, version
+from edge_runtime.file_names import as_text
 
 if TYPE_CHECKING:
     from edge_runtime.chain import Head
@@ -92,7 +93,9 @@ def parser() -> argparse.ArgumentParser:
     )
     score.add_argument("bundle", type=Path, metavar="FILE.onnx", help="a bundle written by kenpin-export")
     score.add_argument("images", type=Path, nargs="+", metavar="IMAGE", help="PNG, JPEG, BMP or TIFF; seen whole")
-    score.add_argument("--label", required=True, metavar="L", help="the part label that is expected in each")
+    score.add_argument(
+        "--label", type=as_text, required=True, metavar="L", help="the part label that is expected in each"
+    )
     _trust(score)
 
     presence = commands.add_parser(
@@ -148,7 +151,7 @@ def parser() -> argparse.ArgumentParser:
     )
     watch.add_argument("--certificate", metavar="FILE", help="a certificate of your own, in PEM, where it asks for one")
     watch.add_argument("--key", metavar="FILE", help="the key of that")
-    watch.add_argument("--user", help="a name that it knows")
+    watch.add_argument("--user", type=as_text, help="a name that it knows")
     watch.add_argument("--password-file", metavar="FILE", help="holds the password of that, and nothing else")
     watch.add_argument("--mqtt-version", dest="version", choices=("5", "3.1.1"), help="what is spoken (default: 5)")
     watch.add_argument("--prefix", type=_prefix, default="kenpin", help="how topics begin (default: %(default)s)")
@@ -285,7 +288,7 @@ def _add_collect(commands: "argparse._SubParsersAction[Parser]") -> None:
         help="the parts have a defect; NAME: of this kind, in a folder of its own",
     )
     collect.add_argument("--test", action="store_true", help="for the test, DATASET/L/test, and not to learn from")
-    collect.add_argument("--region", metavar="R", help="which region; needed where there are several")
+    collect.add_argument("--region", type=as_text, metavar="R", help="which region; needed where there are several")
     collect.add_argument("--count", type=_count, default=0, metavar="N", help="end after N views (default: go on)")
     collect.add_argument("--every", type=_pause, metavar="S", help="a view each S seconds, whatever triggers there are")
     collect.add_argument(
@@ -313,8 +316,10 @@ def _add_bundle(commands: "argparse._SubParsersAction[Parser]") -> None:
         return action
 
     def add_wanted(action: Parser) -> None:
-        action.add_argument("wanted", metavar="NAME", help="its name, or at least 4 digits of its sha256")
-        action.add_argument("version", nargs="?", metavar="VERSION", help="its version; left out after a sha256")
+        action.add_argument("wanted", type=as_text, metavar="NAME", help="its name, or at least 4 digits of its sha256")
+        action.add_argument(
+            "version", type=as_text, nargs="?", metavar="VERSION", help="its version; left out after a sha256"
+        )
 
     install = add(
         "install",
@@ -413,6 +418,7 @@ def _pause(text: str) -> float:
 
 
 def _prefix(text: str) -> str:
+    text = as_text(text)
     if not text or any(character in text for character in "+#"):
         raise argparse.ArgumentTypeError(f'{text!r} is no topic prefix; expected levels as kenpin, without "+" or "#"')
     return text

@@ -12,7 +12,6 @@ Rules, which the bundle relies on:
 """
 
 import base64
-import os
 import zlib
 from pathlib import Path
 from typing import Annotated, Any
@@ -24,6 +23,7 @@ import simplejpeg
 from pydantic import BaseModel, ConfigDict, Field
 
 from edge_runtime.errors import PictureError
+from edge_runtime.file_names import as_text
 
 Image = npt.NDArray[np.uint8]
 """uint8 [H, W, C], C is 1 or 3 (BGR)."""
@@ -111,10 +111,15 @@ def decode_jpeg(data: bytes) -> Image:
     return np.ascontiguousarray(simplejpeg.decode_jpeg(data, "GRAY" if space == "Gray" else "BGR", strict=True))
 
 
-def printable(name: str) -> str:
-    """A file's name as text that JSON, UTF-8 and a terminal's line can hold; what cannot be shown is escaped."""
-    shown = os.fsencode(name).decode("utf-8", "backslashreplace")
+def printable(text: str) -> str:
+    """A text that JSON, UTF-8 and a terminal's line can hold; what cannot be shown is escaped."""
+    shown = text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in shown)
+
+
+def shown_name(name: Path | str) -> str:
+    """A file's name, as `printable` has texts."""
+    return printable(as_text(name))
 
 
 def as_picture(pixels: npt.NDArray[np.generic], source: Path | str) -> Image:

@@ -8,10 +8,11 @@ from pathlib import Path
 
 from edge_runtime.bundle import load_bundle
 from edge_runtime.cameras import Frame
+from edge_runtime.console import for_machines
 from edge_runtime.errors import KenpinError, PictureError, UsageError
 from edge_runtime.framing import Framing
 from edge_runtime.inspector import Inspector
-from edge_runtime.picture import printable, read_picture
+from edge_runtime.picture import read_picture, shown_name
 from edge_runtime.regions import Region
 from edge_runtime.tuning import tuned
 
@@ -41,9 +42,9 @@ def score(file: Path, images: list[Path], label: str, trusted_keys: Sequence[Pat
     for number, image in enumerate(images, start=1):
         captured_ns, begin = time.time_ns(), time.perf_counter()
         pixels = read_picture(image)
-        frame = Frame(pixels, captured_ns, number, (time.perf_counter() - begin) * 1000, printable(str(image)))
+        frame = Frame(pixels, captured_ns, number, (time.perf_counter() - begin) * 1000, shown_name(image))
         verdict = inspector.inspect(frame, {WHOLE: label}, "score").verdict.model_copy(update={"seq": number})
-        sys.stdout.write(verdict.to_json().decode() + "\n")
+        sys.stdout.write(for_machines(verdict.to_json().decode()) + "\n")
 
 
 def _check(images: list[Path]) -> None:

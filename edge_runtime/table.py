@@ -5,11 +5,13 @@ from typing import Annotated
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo
 
+from edge_runtime.file_names import from_text
+
 
 def _beside_the_file(value: object, info: ValidationInfo) -> object:
     """A path in the file is relative to the file's folder, wherever the daemon is started."""
     folder: Path = (info.context or {}).get("folder", Path())
-    return folder / value if isinstance(value, str) and value else value
+    return folder / from_text(value) if isinstance(value, str) and value else value
 
 
 LocalPath = Annotated[Path, BeforeValidator(_beside_the_file)]

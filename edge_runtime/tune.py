@@ -14,6 +14,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from edge_runtime.bundle import OUTPUTS, Bundle, load_bundle
 from edge_runtime.changeover import first_bundle
+from edge_runtime.console import for_machines
 from edge_runtime.disk import write_whole
 from edge_runtime.engine import PLAIN, PROVIDERS, Arrays, Engine, Setting, one_line, openvino_devices, start
 from edge_runtime.errors import EngineError, TuneError, UsageError
@@ -56,7 +57,7 @@ def tune(target: Path, seconds: float, trusted_keys: Sequence[Path] = (), *, as_
         choice=choice(rows),
         rows=tuple(sorted(rows, key=lambda row: row.median_ms or float("inf"))),
     )
-    sys.stdout.write(tuning.to_json().decode() if as_json else _table(tuning))
+    sys.stdout.write(for_machines(tuning.to_json().decode()) if as_json else _table(tuning))
     path = tune_path(bundle.path)
     try:
         write_whole(path, tuning.to_json())

@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.text import Text
 
 from edge_runtime.access import secure
+from edge_runtime.console import for_machines
 from edge_runtime.errors import BrokerError, UsageError
 from edge_runtime.station import Mqtt
 from edge_runtime.verdict import Call, RegionVerdict, Verdict
@@ -124,7 +125,7 @@ class _Watch:
             self._saved.write(line)
             self._saved.flush()
         if self._wishes.as_json:
-            sys.stdout.write(line.decode())
+            sys.stdout.write(for_machines(line.decode()))
             sys.stdout.flush()
         else:
             for region in verdict.regions:

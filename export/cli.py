@@ -5,9 +5,10 @@ import os
 import sys
 from pathlib import Path
 
-from edge_runtime.console import Parser, guarded
+from edge_runtime.console import Parser, begin, guarded
 from edge_runtime.console import version as own_version
 from edge_runtime.errors import BundleError, RunError
+from edge_runtime.file_names import as_text
 from export.signing_command import COMMANDS
 from export.signing_command import main as signing
 from train.draft import draft_of
@@ -67,6 +68,7 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: list[str] | None = None) -> int:
     """The command. Returns its exit status."""
+    begin()
     argv = sys.argv[1:] if argv is None else argv
     if argv == ["--version"]:  # only alone: beside a RUN its value was forgotten, which must not end as if exported
         print(own_version())
@@ -140,6 +142,7 @@ def _bundle(text: str) -> Path:
 
 
 def _name(text: str) -> str:
+    text = as_text(text)
     if not text.strip() or not text.isprintable():
         raise argparse.ArgumentTypeError(f"{text!r} is no name; expected at least one character, and no line breaks")
     return text

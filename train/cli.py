@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edge_runtime.console import Parser, guarded, version
+from edge_runtime.console import Parser, begin, guarded, version
 from edge_runtime.errors import RunError
 from train.draft import draft_of
 
@@ -135,6 +135,7 @@ def tiles_of(arguments: argparse.Namespace) -> "Tiles":
 def main(argv: list[str] | None = None) -> int:
     """The command. Returns its exit status."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # ended from outside, it clears up as on Ctrl-C
+    begin()
     argv = sys.argv[1:] if argv is None else argv
     if argv[:1] == ["curve"]:
         from train.curve.command import main as curve

@@ -117,7 +117,7 @@ def describe(data: DataSet, fitted: Fitted, settings: Settings, created: str) ->
 
 def save(folder: Path, run: Run, data: DataSet, fitted: Fitted, judged: Judged, figures: dict[str, Any]) -> None:
     """Write everything but the report into the existing `folder`."""
-    (folder / "run.json").write_text(run.model_dump_json(indent=2))
+    (folder / "run.json").write_text(run.model_dump_json(indent=2), encoding="utf-8")
     fitted.decision.cvae.save_weights(folder / WEIGHTS)
     np.savez_compressed(folder / "decision.npz", **_to_arrays(fitted.decision))  # type: ignore[arg-type]  # numpy/numpy#24148
     chosen = np.random.default_rng(0).permutation(len(judged.label))[:MOST_HELD_OUT]
@@ -135,7 +135,7 @@ def save(folder: Path, run: Run, data: DataSet, fitted: Fitted, judged: Judged, 
     np.savez_compressed(folder / "calibration.npz", views=shown.images, label=shown.label)
     (folder / "history.json").write_text(json.dumps(fitted.history))
     (folder / "metrics.json").write_text(json.dumps(figures, indent=2))
-    with (folder / "files.csv").open("w", newline="") as out:
+    with (folder / "files.csv").open("w", newline="", encoding="utf-8") as out:
         rows = csv.writer(out)
         rows.writerow(("use", "label", "defective", "source", "sha256"))
         for use, views in (("train", data.train), ("test", data.test)):

@@ -7,7 +7,7 @@ from pathlib import Path
 from edge_runtime.cameras import Clock, Frame, Pace, SourceEnded
 from edge_runtime.cameras.config import FolderCamera
 from edge_runtime.errors import CameraError, PictureError
-from edge_runtime.picture import SUFFIXES, pictures_in, printable, read_picture
+from edge_runtime.picture import SUFFIXES, pictures_in, read_picture, shown_name
 
 SHORTEST_S, LONGEST_S = 0.02, 10.0
 """What lies between two pictures that go by their files' times, at least and at most: a folder that was copied has one
@@ -52,7 +52,7 @@ class FolderReplay:
         except PictureError as error:
             trouble = str(error)
         grab_ms = (self._clock() - begin) * 1000
-        return Frame(pixels, captured_ns, self._pace.count, grab_ms, printable(path.name), trouble)
+        return Frame(pixels, captured_ns, self._pace.count, grab_ms, shown_name(path.name), trouble)
 
     def close(self) -> None:
         """Nothing is held open between pictures."""

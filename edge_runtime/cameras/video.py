@@ -11,7 +11,7 @@ import numpy.typing as npt
 from edge_runtime.cameras import Clock, Frame, Pace, SourceEnded
 from edge_runtime.cameras.config import VideoCamera
 from edge_runtime.errors import CameraError, PictureError
-from edge_runtime.picture import as_picture, printable
+from edge_runtime.picture import as_picture, shown_name
 
 log = logging.getLogger(__name__)
 
@@ -56,7 +56,7 @@ class VideoReplay:
             pixels = as_picture(raw, self._config.path)
         except PictureError as error:
             trouble = str(error)
-        name = f"{printable(self._config.path.name)}#{self._index}"
+        name = f"{shown_name(self._config.path.name)}#{self._index}"
         return Frame(pixels, captured_ns, self._pace.count, (self._clock() - begin) * 1000, name, trouble)
 
     def close(self) -> None:

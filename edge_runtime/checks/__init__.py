@@ -105,7 +105,7 @@ def seen(what: str, look: Look) -> Iterator[Finding]:
     try:
         yield from look()
     except KenpinError as error:
-        for line in str(error).splitlines():
+        for line in str(error).split("\n"):
             yield fail(what, line)
     except Exception as error:  # noqa: BLE001  # what breaks while we look at it is broken; the rest is worth knowing
         yield fail(what, f"cannot be looked at ({type(error).__name__}: {error})")

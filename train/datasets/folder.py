@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from edge_runtime.errors import DataSetError, KenpinError, PictureError, UsageError
-from edge_runtime.picture import ViewSpec, is_blank, pictures_in, printable, read_picture
+from edge_runtime.file_names import as_text
+from edge_runtime.picture import ViewSpec, is_blank, pictures_in, printable, read_picture, shown_name
 from train.tiles import LARGEST, SMALLEST, WHOLE, Tiles
 from train.views import Collected, DataSet, Report, Views, hold_out, remarks_on
 
@@ -57,7 +58,7 @@ def load(
         view = spec.view(read_picture(path))
         if is_blank(view):
             raise PictureError(path, "shows nothing, it is all one brightness; take it out of the data set")
-        collected[use].add(view, label, bad, printable(str(path.relative_to(root))), path.read_bytes())
+        collected[use].add(view, label, bad, shown_name(path.relative_to(root)), path.read_bytes())
         report(len(files) + done + 1, 2 * len(files))
     train, test = collected["train"].views(spec), collected["test"].views(spec)
     if not len(test):
@@ -70,7 +71,7 @@ def load(
         remarks.append(f"{shared.sum()} test views are the same pictures as training views, and were left out")
     if not len(test):
         raise DataSetError(root, "has no test view that is not a training view, too; add different pictures")
-    name = printable(root.resolve().name)
+    name = shown_name(root.resolve().name)
     return DataSet(name, labels, spec, train, test, (*remarks, *remarks_on(labels, train, test)))
 
 
@@ -81,17 +82,20 @@ def layout(root: Path, built_in: tuple[str, ...]) -> tuple[tuple[str, ...], list
         raise DataSetError(root, f"is no folder; name a folder with one folder per part label{named}")
     if (root / "train" / "good").is_dir():
         raise DataSetError(root, f"is one label's folder; name the folder that holds it: {root.resolve().parent}")
-    labels = tuple(sorted(path.name for path in _folders(root)))
+    folders = sorted(_folders(root))
+    labels = tuple(as_text(folder.name) for folder in folders)
     for name in labels:
         if printable(name) != name:
-            raise DataSetError(printable(str(root / name)), "is no label that can be written; rename the folder")
+            raise DataSetError(
+                printable(f"{as_text(root)}/{name}"), "is no label that can be written; rename the folder"
+            )
     if not labels:
         raise DataSetError(root, "has no label folders; put good pictures into <label>/train/good")
     files = [
         (use, label, kind.name != "good", path)
-        for label, name in enumerate(labels)
+        for label, folder in enumerate(folders)
         for use in ("train", "test")
-        for kind in _kinds(root / name / use)
+        for kind in _kinds(folder / use)
         for path in pictures_in(kind)
     ]
     for label, name in enumerate(labels):
