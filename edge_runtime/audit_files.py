@@ -46,6 +46,8 @@ def run_audit(question: Question) -> int:
 
     Raises UsageError where there is nothing to read or the question does not fit, and StationError.
     """
+    if question.first is not None and question.last is not None and question.first > question.last:
+        raise UsageError(f"--first {question.first} comes after --last {question.last}; name the lower number first")
     stations = [path for path in question.paths if path.suffix == ".toml"]
     if stations and len(question.paths) > 1:
         raise UsageError(f"{stations[0]}: a station is audited alone; name it, or logs")

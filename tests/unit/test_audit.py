@@ -237,6 +237,7 @@ def test_users_mistakes_are_one_line_and_exit_status_2(station: Path, tmp_path: 
         ([str(empty)], "holds no verdicts"),
         ([str(station), str(empty)], "a station is audited alone"),
         ([str(station)], "holds no verdicts"),
+        ([two, "--first", "8", "--last", "7"], "--first 8 comes after --last 7"),
         ([two, "--first", "1"], "the log has several: s/l/x, s/l/y"),
     ]:
         assert main(["audit", *asked]) == 2
