@@ -7,7 +7,7 @@ from pathlib import Path
 
 import paho.mqtt.client as mqtt
 
-from edge_runtime.errors import KeyFileError
+from edge_runtime.errors import KeyFileError, remedy
 from edge_runtime.station import Mqtt
 
 LONGEST = 65535
@@ -63,7 +63,8 @@ def _password(path: Path) -> str:
             data = file.read(LONGEST + 2)
         password = data.decode().rstrip("\r\n")
     except OSError as error:
-        raise KeyFileError(path, f"cannot be read ({error.strerror}); name a file that holds the password") from error
+        how = remedy(error, "name a file that holds the password")
+        raise KeyFileError(path, f"cannot be read ({error.strerror}); {how}").due_to(error) from error
     except UnicodeDecodeError as error:
         raise KeyFileError(path, "holds no text; write the password into it, in UTF-8") from error
     if not password or "\n" in password or len(password.encode()) > LONGEST:

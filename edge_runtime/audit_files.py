@@ -4,18 +4,19 @@ Nothing is written and the station's lock is not taken: a daemon may be at work 
 """
 
 import json
+import os
 import sqlite3
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from edge_runtime.audit import Audited, Finding, Log, audit, collect
 from edge_runtime.chain import Head
 from edge_runtime.damaged import ASIDE
-from edge_runtime.errors import UsageError
+from edge_runtime.errors import UsageError, remedy
 from edge_runtime.outbox_file import State, Waiting
 from edge_runtime.segment import LINE_BYTES, first_of
 from edge_runtime.station import Station
@@ -73,6 +74,7 @@ def _station(path: Path, question: Question) -> tuple[dict[str, Log], list[Findi
     Beside these, what was found, and what was once damaged and lies aside.
     """
     station = Station.read(path)
+    _check_rights(station.data)
     # The outbox first: what leaves it while we read is in the ledger by then.
     rows, state, trouble = _outbox(station.data / "outbox.db")
     found = [(first, file) for file in (station.data / "ledger").glob("*.jsonl") if (first := first_of(file))]
@@ -104,6 +106,17 @@ def _station(path: Path, question: Question) -> tuple[dict[str, Log], list[Findi
     return logs, findings, notes
 
 
+def _check_rights(data: Path) -> None:
+    """Raise UsageError where we may not look: SQLite does not say why it cannot, and a folder would seem empty."""
+    try:
+        for part in (data / "ledger", data / "outbox.db"):
+            with suppress(FileNotFoundError):
+                os.close(os.open(part, os.O_RDONLY))
+    except PermissionError as error:
+        how = remedy(error, "correct its rights")
+        raise UsageError(f"{error.filename}: cannot be read ({error.strerror}); {how}") from error
+
+
 def _set_aside(data: Path) -> Iterator[Finding]:
     """What was found damaged and is kept beside what was made anew. `seq`: of a whole segment, its first number."""
     for path in sorted((data / "ledger").glob("*.damaged-*")):
@@ -129,7 +142,7 @@ def _gone_with(note: Finding, begins: int | None, first: int) -> Finding | None:
 
 
 def _outbox(path: Path) -> tuple[list[Waiting], State | None, str]:
-    """What waits, where the chain stands, and why that cannot be read."""
+    """What waits, where the chain stands, and why that cannot be read, with what to do."""
     if not path.exists():
         return [], None, ""
     # Without a write-ahead log nobody is at work, and SQLite would make one only to look at it.
@@ -142,7 +155,7 @@ def _outbox(path: Path) -> tuple[list[Waiting], State | None, str]:
             rows = db.execute("SELECT seq, CAST(json AS BLOB) FROM verdicts ORDER BY seq")
             return [Waiting(seq, bytes(json)) for seq, json in rows], state, ""
     except (sqlite3.Error, ValueError, TypeError, KeyError) as error:
-        return [], None, str(error)
+        return [], None, f"{error}; where it is damaged, the next start makes it anew from the ledger"
 
 
 def _files(paths: Iterable[Path], *, may_go: bool = False) -> Iterator[Numbered]:
@@ -161,7 +174,8 @@ def _files(paths: Iterable[Path], *, may_go: bool = False) -> Iterator[Numbered]
             if not may_go:  # else: the daemon has just removed its oldest segment
                 raise UsageError(f"{path}: is not there") from error
         except OSError as error:
-            raise UsageError(f"{path}: cannot be read ({error.strerror})") from error
+            how = remedy(error, "name logs")
+            raise UsageError(f"{path}: cannot be read ({error.strerror}); {how}") from error
 
 
 def _counted(lines: Iterable[Numbered]) -> Iterator[Numbered]:

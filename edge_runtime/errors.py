@@ -32,7 +32,10 @@ from edge_runtime.file_names import as_text
 TRY_AGAIN, MEND_FIRST = 75, 78
 """What a daemon's end tells its service manager, as in sysexits.h: a new start may help (EX_TEMPFAIL), or a person must
 mend something first (EX_CONFIG)."""
-FOR_A_PERSON = {errno.ENOENT, errno.EACCES, errno.EPERM, errno.EISDIR, errno.ENOTDIR}
+FOR_A_PERSON = {
+    *(errno.ENOENT, errno.EACCES, errno.EPERM, errno.EISDIR, errno.ENOTDIR),
+    *(errno.ENAMETOOLONG, errno.ELOOP),
+}
 """What the system refuses because of how a file is named or who may read it: no new start changes that."""
 
 
@@ -42,7 +45,9 @@ def may_pass(cause: BaseException) -> bool:
 
 
 def remedy(cause: BaseException, otherwise: str) -> str:
-    """What to do where something cannot be read: `otherwise`, unless it is the disk that may be well again later."""
+    """What to do where a file cannot be used: `otherwise`, unless rights are wanting, or the disk may be well later."""
+    if isinstance(cause, PermissionError):
+        return "run as the service's user, or give it the right"
     return "check the disk" if may_pass(cause) else otherwise
 
 
@@ -56,9 +61,8 @@ class KenpinError(Exception):
     service_status = MEND_FIRST
 
     def due_to(self, cause: BaseException) -> Self:
-        """This error, after which a daemon is started again where its `cause` may pass."""
-        if may_pass(cause):
-            self.service_status = TRY_AGAIN
+        """This error, after which a daemon is started again where its `cause` may pass, and only there."""
+        self.service_status = TRY_AGAIN if may_pass(cause) else MEND_FIRST
         return self
 
 
@@ -159,6 +163,10 @@ class OutboxError(_FileError):
     """Verdicts cannot be kept on disk, so no verdict may be given."""
 
     service_status = TRY_AGAIN
+
+    def due_to(self, cause: BaseException) -> Self:
+        """As elsewhere; but what is missing of an outbox is made anew by the next start."""
+        return self if isinstance(cause, FileNotFoundError) else super().due_to(cause)
 
 
 class BrokerError(KenpinError):

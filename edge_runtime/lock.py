@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 from typing import IO
 
-from edge_runtime.errors import OutboxError
+from edge_runtime.errors import OutboxError, remedy
 
 
 def lock_folder(folder: Path) -> IO[str]:
@@ -17,7 +17,8 @@ def lock_folder(folder: Path) -> IO[str]:
         folder.mkdir(parents=True, exist_ok=True)
         file = (folder / "lock").open("a+", encoding="utf-8")
     except OSError as error:
-        raise OutboxError(folder, f"cannot be written ({error.strerror}); set data to a folder that can") from error
+        how = remedy(error, "set data to a folder that can")
+        raise OutboxError(folder, f"cannot be written ({error.strerror}); {how}").due_to(error) from error
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:

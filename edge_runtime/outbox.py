@@ -21,10 +21,21 @@ from typing import Self, TypeVar
 
 from edge_runtime import damaged, watermark
 from edge_runtime.chain import Head, merged, place
-from edge_runtime.errors import OutboxError
+from edge_runtime.errors import OutboxError, remedy
 from edge_runtime.ledger import Ledger
 from edge_runtime.lock import lock_folder
-from edge_runtime.outbox_file import LOG_BYTES, REQUESTS, Answer, OutboxFile, Row, State, Waiting, is_damage, is_full
+from edge_runtime.outbox_file import (
+    LOG_BYTES,
+    REQUESTS,
+    Answer,
+    OutboxFile,
+    Row,
+    State,
+    Waiting,
+    is_damage,
+    is_full,
+    refusal,
+)
 from edge_runtime.rebuild import GoesOn, answers, rebuilt
 from edge_runtime.reserve import Reserve, free_bytes
 from edge_runtime.second_copy import SecondCopy
@@ -471,9 +482,12 @@ class Outbox:
             if is_full(error):
                 bound = self._bounds.outbox_bytes // 1_000_000
                 why = f"is full ({bound} MB, or the disk is); bring the broker back or free space, then start again"
+            elif (refused := refusal(self.path)) is not None:
+                why = f"cannot keep verdicts ({error}); {remedy(refused, 'correct its rights')}"
+                raise OutboxError(self.path, why).due_to(refused) from error
             else:
                 why = f"cannot keep verdicts ({error}); check the disk and the folder's rights"
             raise OutboxError(self.path, why) from error
         except OSError as error:
-            where = error.filename or self.path
-            raise OutboxError(where, f"cannot be used ({error.strerror}); check the disk and the rights") from error
+            where, how = error.filename or self.path, remedy(error, "check the disk and the rights")
+            raise OutboxError(where, f"cannot be used ({error.strerror}); {how}").due_to(error) from error

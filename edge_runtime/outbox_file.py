@@ -3,7 +3,9 @@
 Knows rows and their bounds in pages; what they mean is `outbox.py`'s. All methods raise sqlite3's errors.
 """
 
+import errno
 import json
+import os
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -337,3 +339,20 @@ def is_full(error: BaseException) -> bool:
     code = getattr(error, "sqlite_errorcode", None)
     # Where the shared-memory file cannot grow, SQLite says so in words of its own.
     return code is not None and (code & 0xFF == sqlite3.SQLITE_FULL or code == sqlite3.SQLITE_IOERR_SHMSIZE)
+
+
+def refusal(path: Path) -> PermissionError | None:
+    """What SQLite has not said of the outbox `path`: that this process may not write there. None where it may.
+
+    Looks without opening it: to close a file takes from SQLite the locks that it has on it.
+    """
+    for part in (path.parent, *(path.with_name(path.name + ending) for ending in ("", "-wal", "-shm"))):
+        try:
+            read_only = os.statvfs(part).f_flag & os.ST_RDONLY  # which is no matter of rights, and may pass
+        except FileNotFoundError:
+            continue
+        except OSError:  # not even to look
+            read_only = 0
+        if not read_only and not os.access(part, os.R_OK | os.W_OK, effective_ids=True):
+            return PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(part))
+    return None

@@ -22,7 +22,7 @@ import numpy.typing as npt
 import simplejpeg
 from pydantic import BaseModel, ConfigDict, Field
 
-from edge_runtime.errors import PictureError
+from edge_runtime.errors import PictureError, remedy
 from edge_runtime.file_names import as_text
 
 Image = npt.NDArray[np.uint8]
@@ -75,7 +75,8 @@ def read_picture(path: Path) -> Image:
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise PictureError(path, f"cannot be read ({error.strerror}); name a picture file") from error
+        how = remedy(error, "name a picture file")
+        raise PictureError(path, f"cannot be read ({error.strerror}); {how}").due_to(error) from error
     if not data:
         raise PictureError(path, "is empty; copy it again from where it was taken")
     if data.startswith(_JPEG):

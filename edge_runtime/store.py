@@ -24,7 +24,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from edge_runtime.bundle import Bundle, BundleInfo, load_bundle, read_bundle
 from edge_runtime.disk import sync_folder, unfinished, write_synced, write_whole
-from edge_runtime.errors import BundleError, ChoiceError, StoreError, remedy
+from edge_runtime.errors import BundleError, ChoiceError, StoreError, may_pass, remedy
 
 log = logging.getLogger(__name__)
 
@@ -262,8 +262,8 @@ class Store:
                 finally:
                     self._sweep()
         except OSError as error:
-            why = f"cannot be written ({error.strerror}); free space or correct its rights, then try again"
-            raise StoreError(self.folder, why) from error
+            how = "free space, then try again" if may_pass(error) else remedy(error, "correct its rights")
+            raise StoreError(self.folder, f"cannot be written ({error.strerror}); {how}") from error
 
     @contextmanager
     def _held(self, how: int) -> Iterator[None]:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Self
 
-from edge_runtime.errors import StationError
+from edge_runtime.errors import StationError, remedy
 
 Place = tuple[str, ...]
 """The keys that lead to a value, from the top of the file."""
@@ -31,8 +31,8 @@ class TomlFile:
         try:
             return cls(path, path.read_text(encoding="utf-8-sig"))
         except OSError as error:
-            why = f"{path}: cannot be read ({error.strerror}); docs/station.md has an example to start from"
-            raise StationError([why]) from error
+            how = remedy(error, "docs/station.md has an example to start from")
+            raise StationError([f"{path}: cannot be read ({error.strerror}); {how}"]).due_to(error) from error
         except UnicodeDecodeError as error:
             raise StationError([f"{path}: is not UTF-8 text; save it as UTF-8"]) from error
         except tomllib.TOMLDecodeError as error:

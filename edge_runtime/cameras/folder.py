@@ -6,7 +6,7 @@ from pathlib import Path
 
 from edge_runtime.cameras import Clock, Frame, Pace, SourceEnded
 from edge_runtime.cameras.config import FolderCamera
-from edge_runtime.errors import CameraError, PictureError
+from edge_runtime.errors import CameraError, PictureError, remedy
 from edge_runtime.picture import SUFFIXES, pictures_in, read_picture, shown_name
 
 SHORTEST_S, LONGEST_S = 0.02, 10.0
@@ -69,8 +69,9 @@ class FolderReplay:
         try:
             paths = pictures_in(folder)
         except OSError as error:
-            why = f"cannot be read as a folder of pictures ({error.strerror}); set path under [camera]"
-            raise CameraError(folder, why) from error
+            how = remedy(error, "set path under [camera]")
+            why = f"cannot be read as a folder of pictures ({error.strerror}); {how}"
+            raise CameraError(folder, why).due_to(error) from error
         if not paths:
             kinds = ", ".join(sorted(SUFFIXES))
             raise CameraError(folder, f"has no pictures ({kinds}); put some there, or set path under [camera]")
