@@ -1,15 +1,47 @@
 """Mistakes in a station file, in the file's own words: where, what was expected there, and what was meant."""
 
 import difflib
+import json
 import re
 import typing
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, Literal
 
 from pydantic_core import ErrorDetails
 
 from edge_runtime.table import Table
-from edge_runtime.toml_file import Place, TomlFile
+from edge_runtime.toml_file import Place, TomlFile, by_line
+
+
+def all_of(file: TomlFile, table: type[Table], errors: Iterable[ErrorDetails]) -> list[str]:
+    """All mistakes in a file that is a `table`, in its order: those that pydantic found, and what it lets pass."""
+    controls = _controls(file)
+    told = tuple(mistake.removesuffix(mistake.rpartition(": ")[2]) for mistake in controls)
+    others = (explain(file, table, error) for error in errors)
+    return sorted({*controls, *(each for each in others if not each.startswith(told))}, key=by_line)
+
+
+def _controls(file: TomlFile) -> list[str]:
+    """The mistakes of texts with control characters, which neither files, hosts nor a line of a log can be called."""
+    found = []
+    for place, text in _texts((), file.values):
+        if (control := re.search(r"[\x00-\x1f\x7f-\x9f]", text)) is not None:
+            shown = json.dumps(control[0])[1:-1]
+            found.append(file.mistake(place, f"holds the control character {shown}; write it without"))
+    return found
+
+
+def _texts(place: Place, value: object) -> Iterator[tuple[Place, str]]:
+    """The texts at `place` and below, each with its place; that of a table's name is the table's."""
+    if isinstance(value, str):
+        yield place, value
+    elif isinstance(value, list):
+        for each in value:
+            yield from _texts(place, each)
+    elif isinstance(value, dict):
+        for key, each in value.items():
+            yield place, key
+            yield from _texts((*place, key), each)
 
 
 def explain(file: TomlFile, table: type[Table], error: ErrorDetails) -> str:

@@ -27,7 +27,7 @@ from edge_runtime.evidence.config import EvidenceLimits
 from edge_runtime.gate import GateLimits, Source
 from edge_runtime.marks import Mark
 from edge_runtime.metrics.config import MetricsConfig
-from edge_runtime.mistakes import explain
+from edge_runtime.mistakes import all_of
 from edge_runtime.regions import Region
 from edge_runtime.table import LocalPath, Table
 from edge_runtime.toml_file import TomlFile, by_line
@@ -212,7 +212,9 @@ class Station(Table):
         try:
             station = cls.model_validate(file.values, context={"folder": path.parent})
         except ValidationError as error:
-            raise StationError(sorted({explain(file, cls, each) for each in error.errors()}, key=by_line)) from error
+            raise StationError(all_of(file, cls, error.errors())) from error
+        if mistakes := all_of(file, cls, ()):
+            raise StationError(mistakes)
         station._file = file  # noqa: SLF001  # our own, made here
         return station
 

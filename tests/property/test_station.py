@@ -10,7 +10,7 @@ from edge_runtime.errors import StationError
 from edge_runtime.station import Station
 
 TABLES = {
-    "": ['site = "a"', 'line = "b"', 'station = "c"', 'bundle = "d"', 'data = """\ne\n"""'],
+    "": ['site = "a"', 'line = "b"', 'station = "c"', 'bundle = "d"', 'data = """\n\\\ne"""'],
     "camera": ['kind = "folder"', 'path = "p"', "rate_hz = 1.0"],
     "region.J4": ['expected = "A"', "box = [\n 0,\n 0, # x, y\n 1, 1\n]"],
     "region.J5": ['expected = "A"'],

@@ -318,6 +318,26 @@ def test_a_wrong_part_threshold_for_a_bundle_that_cannot_tell_is_a_mistake(
         station.check_against(one)
 
 
+@pytest.mark.parametrize(
+    ("was", "now", "told"),
+    [
+        ('"part.onnx"', '"a\\u0000b"', '4 bundle = "a\\u0000b": holds the control character \\u0000; write it without'),
+        ('"pictures"', '"a\\u0000b"', '8 [camera] path = "a\\u0000b": holds the control character \\u0000'),
+        ('line = "L3"', 'line = "L3"\ntrusted_keys = ["a.pub", "\\u0000"]', "3 trusted_keys = ["),
+        ('"folder"\npath = "pictures"', '"v4l2"\ndevice = "/dev/\\u0000"', '8 [camera] device = "/dev/\\u0000": holds'),
+        ('"B7"', '"B\\n7"', '14 [region.J5] expected = "B\\n7": holds the control character \\n'),
+        ("[region.J5]", '[region."J\\u0000"]', "10 [region]: holds the control character \\u0000"),
+        ("[mqtt]", '[trigger]\nkind = "presence"\nwhen = "still"\nempty = "\\u0000"\n[mqtt]', "18 [trigger] empty ="),
+        ("[mqtt]", '[metrics]\nhost = "\\u0000"\nport = 1\n[mqtt]', '16 [metrics] host = "\\u0000": holds'),
+        ('"127.0.0.1"', '"h"\ntls = true\nca = "\\u0000"', '18 [mqtt] ca = "\\u0000": holds the control'),
+        ('"127.0.0.1"', '"h"\nuser = "\\u007f"', '17 [mqtt] user = "\\u007f": holds the control'),
+    ],
+)
+def test_a_control_character_is_refused_wherever_it_stands(tmp_path: Path, was: str, now: str, told: str) -> None:
+    found = mistakes(tmp_path, GOOD.replace(was, now))
+    assert any(mistake.removeprefix("station.toml:").startswith(told) for mistake in found), found
+
+
 def test_lines_are_found_whatever_the_way_of_writing(tmp_path: Path) -> None:
     text = (
         'site = """\nplant\n-a"""  # over lines\n'
@@ -327,7 +347,7 @@ def test_lines_are_found_whatever_the_way_of_writing(tmp_path: Path) -> None:
         + 'mqtt.host = "h"\n'
     )
     found = mistakes(tmp_path, text)
-    assert any(m.startswith('station.toml:1 site = "plant\\n-a": cannot be') for m in found), found
+    assert any(m.startswith('station.toml:1 site = "plant\\n-a": holds the control') for m in found), found
     assert any(m.startswith("station.toml:8 [camera] rate = 1.0: unknown key") for m in found), found
     assert any(m.startswith("station.toml:13 [region.J 4] box = [0, 0, 1]: has too few") for m in found), found
     assert any(m.startswith("station.toml:17 [region.J 4.mqtt]: unknown key") for m in found), found
