@@ -3,6 +3,7 @@
 import json
 import logging
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from edge_runtime.errors import BundleError, ChoiceError, RecipeError, StationError, StoreError
@@ -23,13 +24,28 @@ def install(path: Path, file: Path) -> None:
 
 
 def show(path: Path, *, as_json: bool) -> None:
-    """Print what is installed, one bundle a line. Raises StationError or StoreError."""
+    """Print what is installed, one bundle a line. Raises StationError or StoreError.
+
+    ChoiceError, too, but after that: to choose again needs a name that only this list shows.
+    """
     station, store = _open(path)
-    entries, choice = store.installed(), store.choice()
+    entries, damage = store.installed(), None
+    try:
+        choice = store.choice()
+    except ChoiceError as error:
+        choice, damage = None, error
     if as_json:
         for entry in entries:
             _say(json.dumps(entry.model_dump(mode="json") | _roles(entry, choice)))
-        return
+    else:
+        _say_table(entries, choice)
+    if damage is not None:
+        raise damage
+    if choice is None and not as_json:
+        _say(f"nothing was chosen: the station file's {station.bundle_named} inspects")
+
+
+def _say_table(entries: Sequence[Installed], choice: Choice | None) -> None:
     rows = [("NAME", "VERSION", "SHA256", "INSTALLED (UTC)", "")] if entries else []
     for entry in entries:
         roles = ", ".join(role.replace("_", " ") for role, is_so in _roles(entry, choice).items() if is_so)
@@ -38,8 +54,6 @@ def show(path: Path, *, as_json: bool) -> None:
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         _say("  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip())
-    if choice is None:
-        _say(f"nothing was chosen: the station file's {station.bundle_named} inspects")
 
 
 def use(path: Path, wanted: str, version: str | None) -> None:

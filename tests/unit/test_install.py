@@ -161,6 +161,25 @@ def test_a_damaged_choice_is_replaced_without_being_deleted_first(
     assert roles(file, capsys) == {"1": "", "2": "", "3": "in_use"}
 
 
+def test_a_damaged_choice_is_told_beside_the_list_from_which_to_choose_again(
+    file: Path, tmp_path: Path, capsys: Captured
+) -> None:
+    run("install", file, bundle(tmp_path, "2"))
+    run("use", file, "readable", "2")
+    (tmp_path / "state" / "bundles" / "choice.json").write_text("{")
+    for form in ([], ["--json"]):
+        capsys.readouterr()
+        assert run("list", file, *form) == 2
+        out, err = capsys.readouterr()
+        assert all(word in out for word in ("readable", "2", "1")), out
+        assert "in use" not in out
+        assert "nothing was chosen" not in out
+        (line,) = err.splitlines()
+        assert line.endswith(
+            "choice.json: is damaged, so which bundle is meant is in doubt; choose again with kenpin-edge bundle use"
+        )
+
+
 def test_only_what_is_neither_in_use_nor_before_is_removed(file: Path, tmp_path: Path, capsys: Captured) -> None:
     for version in ("2", "3"):
         run("install", file, bundle(tmp_path, version))
