@@ -4,30 +4,25 @@ Nothing is changed, and a daemon that runs is not disturbed: its camera is not o
 """
 
 import json
+import logging
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from contextlib import contextmanager
 from pathlib import Path
 
 from rich.console import Console
 
-from edge_runtime.cameras import Frame
-from edge_runtime.changeover import Changeover, first_bundle
 from edge_runtime.checks.broker import look_at_broker
 from edge_runtime.checks.camera import look_at_camera
-from edge_runtime.checks.finding import Finding, Level, fail, ok
+from edge_runtime.checks.finding import Finding, Level, fail, ok, warn
+from edge_runtime.checks.judging import Judging
 from edge_runtime.checks.machine import look_at_clock, look_at_disk, look_at_temperature
 from edge_runtime.checks.outbox import look_at_outbox, running
-from edge_runtime.checks.software import look_at_bundle, look_at_recipe
 from edge_runtime.errors import KenpinError, StationError
-from edge_runtime.inspector import Inspector
-from edge_runtime.recipe import Recipe
 from edge_runtime.station import Station
-from edge_runtime.store import Store
 from edge_runtime.triggers.config import PresenceTrigger
 from edge_runtime.triggers.presence import Presence
-from edge_runtime.verdict import Verdict
 
 Look = Callable[[], Iterator[Finding]]
 
@@ -54,7 +49,7 @@ def findings(path: Path, done: Callable[[str, Look], list[Finding]]) -> Iterator
     process = running(station.data)
     if process is not None:
         yield ok("daemon", f"runs as process {process}; its camera is left to it")
-    parts: list[Parts] = []
+    judging = Judging(station)
     presences: list[Presence] = []
 
     def trigger() -> Iterator[Finding]:
@@ -62,21 +57,15 @@ def findings(path: Path, done: Callable[[str, Look], list[Finding]]) -> Iterator
             presences.append(Presence(station.trigger))
         yield ok("trigger", station.trigger.kind)
 
-    def load() -> Iterator[Finding]:
-        store = Store(station.data, station.trusted_keys)
-        bundle, choice = first_bundle(station, store)
-        yield from look_at_bundle(station, bundle, choice)
-        recipe = Recipe(station.data, station.expected(), bundle.info.labels)
-        parts.append(Parts(recipe, Changeover(station, store, recipe, bundle, choice, lambda own: own).inspector))
-        yield from look_at_recipe(station, recipe)
-
     def camera() -> Iterator[Finding]:
-        return look_at_camera(station, parts[0].judge if parts else None, presences[0] if presences else None)
+        return look_at_camera(station, judging.judge, presences[0] if presences else None)
 
     written = (path.stat().st_mtime, Path(__file__).stat().st_mtime)
     looks: dict[str, Look] = {
         "trigger": trigger,
-        "bundle": load,
+        "bundle": judging.bundle,
+        "recipe": judging.recipe,
+        "marks": judging.marks,
         "camera": camera if process is None else lambda: iter(()),
         "broker": lambda: look_at_broker(station),
         "disk": lambda: look_at_disk(station.data),
@@ -88,27 +77,43 @@ def findings(path: Path, done: Callable[[str, Look], list[Finding]]) -> Iterator
         yield from done(what, look)
 
 
-@dataclass(frozen=True, slots=True)
-class Parts:
-    """What judges a picture."""
-
-    recipe: Recipe
-    inspector: Inspector
-
-    def judge(self, frame: Frame) -> Verdict:
-        """As the line would, with what is expected now."""
-        return self.inspector.inspect(frame, self.recipe.labels(), "check").verdict
-
-
 def seen(what: str, look: Look) -> Iterator[Finding]:
-    """What `look` finds; a finding, too, where it fails."""
+    """What `look` finds; a finding, too, where it fails, and what the log of a daemon would warn of."""
+    with _listening() as warnings:
+        try:
+            yield from look()
+        except KenpinError as error:
+            for line in str(error).split("\n"):
+                yield fail(what, line)
+        except Exception as error:  # noqa: BLE001  # what breaks while we look at it is broken; look at the rest
+            yield fail(what, f"cannot be looked at ({type(error).__name__}: {error})")
+    yield from (warn(what, warning) for warning in warnings)
+
+
+class _Heard(logging.Handler):
+    """Keeps what is logged as a warning, or worse."""
+
+    def __init__(self, said: list[str]) -> None:
+        super().__init__(logging.WARNING)
+        self._said = said
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep it."""
+        self._said.append(record.getMessage())
+
+
+@contextmanager
+def _listening() -> Iterator[list[str]]:
+    """The warnings that kenpin's own modules log within this; they do not land amid the findings."""
+    warnings: list[str] = []
+    log, heard = logging.getLogger("edge_runtime"), _Heard(warnings)
+    log.addHandler(heard)
+    log.propagate = False
     try:
-        yield from look()
-    except KenpinError as error:
-        for line in str(error).split("\n"):
-            yield fail(what, line)
-    except Exception as error:  # noqa: BLE001  # what breaks while we look at it is broken; the rest is worth knowing
-        yield fail(what, f"cannot be looked at ({type(error).__name__}: {error})")
+        yield warnings
+    finally:
+        log.propagate = True
+        log.removeHandler(heard)
 
 
 def _with_a_word(what: str, look: Look) -> list[Finding]:
