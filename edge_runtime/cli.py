@@ -88,14 +88,19 @@ def _broker(arguments: argparse.Namespace) -> "Mqtt":
 
     from edge_runtime.errors import UsageError
     from edge_runtime.station import Mqtt
+    from edge_runtime.words import in_words
 
     given = {name: getattr(arguments, name) for name in Mqtt.model_fields}
     try:
         return Mqtt.model_validate({name: value for name, value in given.items() if value is not None})
     except ValidationError as error:
         first = error.errors()[0]
-        option = "--" + str(first["loc"][0]).replace("_", "-")
-        raise UsageError(f"{option} {first['msg'].replace('tls = true', '--tls')}") from error
+        name = str(first["loc"][0])
+        option, why = "--" + name.replace("_", "-"), in_words(first).replace("tls = true", "--tls")
+        if first["type"] not in ("tls", "pair"):  # it is wrong by itself, not beside the others
+            expected = (Mqtt.model_fields[name].description or "another").partition(", as ")[0]
+            option, why = f"{option} {given[name]!r}:", f"{why}; expected {expected}"
+        raise UsageError(f"{option} {why}") from error
 
 
 def _aim(arguments: argparse.Namespace) -> int:

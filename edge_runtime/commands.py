@@ -18,6 +18,7 @@ from edge_runtime.events import Tell
 from edge_runtime.messages import LabelSet, RecipeChanged, RecipeRefused, RecipeWish, SetLabel
 from edge_runtime.recipe import Change, Recipe
 from edge_runtime.verdict import request_key
+from edge_runtime.words import in_words
 
 log = logging.getLogger(__name__)
 
@@ -134,5 +135,5 @@ def _say(change: Change, tell: Tell, by: Literal["command", "topic"]) -> None:
 def _first(error: ValidationError) -> str:
     """A validation's first mistake, with its place."""
     first = error.errors()[0]
-    place = ".".join(str(part) for part in first["loc"]) or "payload"
-    return f"{place}: {first['msg']}"
+    place = ".".join(str(part) for part in first["loc"] if part != "[key]") or "payload"
+    return f"{place} {in_words(first)}"

@@ -11,6 +11,7 @@ from pydantic_core import ErrorDetails
 
 from edge_runtime.table import Table
 from edge_runtime.toml_file import Place, TomlFile, by_line
+from edge_runtime.words import in_words
 
 
 def all_of(file: TomlFile, table: type[Table], errors: Iterable[ErrorDetails]) -> list[str]:
@@ -65,8 +66,7 @@ def explain(file: TomlFile, table: type[Table], error: ErrorDetails) -> str:
         case "union_tag_invalid" | "union_tag_not_found":
             kinds = " or ".join(f'"{kind}"' for kind in known)
             return file.mistake((*place, "kind"), f"expected kind = {kinds}")
-    message = re.sub(r"^Input should be", "must be", error["msg"])
-    message = message[0].lower() + message[1:]
+    message = in_words(error)
     return file.mistake(place, f"{message}; expected {expected}" if expected else message)
 
 

@@ -117,7 +117,7 @@ def cut(pixels: Image, name: str, region: Region, motion: Motion = STILL) -> Cut
     if region.box is None and region.corners is None:
         return _upright(pixels, (0, 0, width, height))
     if region.box is not None and motion is STILL:  # nearly always
-        _check_box(name, region.box, width, height)
+        _check_box(name, region.box, width, height, f"box is {list(region.box)}")
         return _upright(pixels, region.box)
     points = _moved(region, motion)
     if region.box is not None:
@@ -126,18 +126,27 @@ def cut(pixels: Image, name: str, region: Region, motion: Motion = STILL) -> Cut
         if np.abs(moved - shift).max() < UNSEEN:
             x, y, w, h = region.box
             box = x + round(shift[0]), y + round(shift[1]), w, h
-            _check_box(name, box, width, height)
+            _check_box(name, box, width, height, f"box is {list(region.box)}, moved with the marks to {list(box)}")
             return _upright(pixels, box)
-    shown = [[round(x, 1), round(y, 1)] for x, y in points.tolist()]
     if (points < -SLACK).any() or (points > np.array([width, height]) + SLACK).any():
-        raise _outside(name, f"corners are {shown}", width, height)
+        raise _outside(name, _where(region, points, motion), width, height)
     return _drawn_upright(pixels, points)
 
 
-def _check_box(name: str, box: Box, width: int, height: int) -> None:
+def _where(region: Region, points: npt.NDArray[np.float64], motion: Motion) -> str:
+    """Where the station file has a region, and where its corners have moved to from there."""
+    named = f"box is {list(region.box)}" if region.box is not None else f"corners are {_shown(_moved(region, STILL))}"
+    return named if motion is STILL else f"{named}, moved with the marks to {_shown(points)}"
+
+
+def _shown(points: npt.NDArray[np.float64]) -> list[list[float]]:
+    return [[round(x, 1), round(y, 1)] for x, y in points.tolist()]
+
+
+def _check_box(name: str, box: Box, width: int, height: int, what: str) -> None:
     x, y, w, h = box
     if not (0 <= x <= width - w and 0 <= y <= height - h):
-        raise _outside(name, f"box is {list(box)}", width, height)
+        raise _outside(name, what, width, height)
 
 
 def _outside(name: str, what: str, width: int, height: int) -> PictureError:

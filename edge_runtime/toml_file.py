@@ -28,8 +28,10 @@ class TomlFile:
     @classmethod
     def read(cls, path: Path) -> Self:
         """Read the file `path`. Raises StationError where it is missing or no TOML."""
+        text = ""
         try:
-            return cls(path, path.read_text(encoding="utf-8-sig"))
+            text = path.read_text(encoding="utf-8-sig")
+            return cls(path, text)
         except OSError as error:
             how = remedy(error, "docs/station.md has an example to start from")
             raise StationError([f"{path}: cannot be read ({error.strerror}); {how}"]).due_to(error) from error
@@ -39,6 +41,8 @@ class TomlFile:
             what, line, column = re.fullmatch(r"(.*?)(?: \(at (?:line (\d+), column (\d+)|.*)\))?", str(error)).groups()  # type: ignore[union-attr]  # matches any text
             where = f":{line}" if line else ""
             near = f" at column {column}" if column else " at the end of the file"
+            if (named := _twice(what, text, int(line or 0))) is not None:
+                raise StationError([f"{path}{where}: {named} stands twice; keep one"]) from error
             raise StationError([f"{path}{where}: is not TOML: {what[0].lower()}{what[1:]}{near}"]) from error
 
     def mistake(self, place: Place, why: str) -> str:
@@ -52,6 +56,18 @@ class TomlFile:
         text = re.sub(r"://\S*@", "://…@", text)  # a password in an address stays in the file
         what = " ".join(part for part in (f"[{'.'.join(table)}]" if table else "", f"{key}{text}") if part)
         return f"{self.path}:{line or ''} {what}: {why}"
+
+
+def _twice(what: str, text: str, line: int) -> str | None:
+    """Which key or table stands twice in `text`, where that is `what` is wrong in or before `line`; else None."""
+    if (table := re.match(r"Cannot declare \((.*?),?\) twice", what)) is not None:
+        keys = re.findall("'([^']*)'", table[1])
+        return f"[{'.'.join(keys)}]"
+    if what.startswith("Cannot overwrite a value"):
+        for before in reversed(text.split("\n")[:line]):  # a value may go over lines
+            if (key := re.match(r"\s*([^\s#\[=][^=]*?)\s*=", before)) is not None:
+                return key[1]
+    return None
 
 
 def by_line(mistake: str) -> tuple[int, str]:

@@ -89,7 +89,9 @@ class V4l2Camera(Table):
     """A camera that Linux knows as a video device: USB, CSI, or a frame grabber."""
 
     kind: Literal["v4l2"]
-    device: str = Field(pattern="^/dev/.+", description='as device = "/dev/v4l/by-id/usb-..." or "/dev/video0"')
+    device: str = Field(
+        pattern="^/dev/.+", description='a device below /dev, as device = "/dev/v4l/by-id/usb-..." or "/dev/video0"'
+    )
     width: Extent | None = Field(default=None, description="whole pixels; belongs to height")
     height: Extent | None = Field(default=None, description="whole pixels; belongs to width")
     rate_hz: Rate | None = None

@@ -1,8 +1,10 @@
 """A video file, replayed frame by frame."""
 
 import logging
+import stat
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import cv2
@@ -10,7 +12,7 @@ import numpy.typing as npt
 
 from edge_runtime.cameras import Clock, Frame, Pace, SourceEnded
 from edge_runtime.cameras.config import VideoCamera
-from edge_runtime.errors import CameraError, PictureError
+from edge_runtime.errors import CameraError, PictureError, remedy
 from edge_runtime.picture import as_picture, shown_name
 
 log = logging.getLogger(__name__)
@@ -30,8 +32,7 @@ class VideoReplay:
     def __init__(
         self, config: VideoCamera, sleep: Callable[[float], object] = time.sleep, clock: Clock = time.monotonic
     ) -> None:
-        if not config.path.is_file():
-            raise CameraError(config.path, "is not there; set path under [camera] to a video file")
+        _check_it_is_a_file(config.path)
         self._config, self._clock = config, clock
         self._video = cv2.VideoCapture(str(config.path))
         self._first = self._read()
@@ -95,3 +96,21 @@ class VideoReplay:
         stated = int(self._video.get(cv2.CAP_PROP_FRAME_COUNT))
         if self._index < stated:
             log.warning("%s: ended after %d of %d frames; it may be damaged", self._config.path, self._index, stated)
+
+
+def _check_it_is_a_file(path: Path) -> None:
+    """Raise CameraError where it is none, or may not be read: FFmpeg would only say that it is no video."""
+    how = "set path under [camera] to a video file"
+    try:
+        mode = path.stat().st_mode
+        if stat.S_ISREG(mode):
+            path.open("rb").close()
+    except FileNotFoundError as error:
+        raise CameraError(path, f"is not there; {how}") from error
+    except OSError as error:
+        why = f"cannot be read ({error.strerror}); {remedy(error, how)}"
+        raise CameraError(path, why).due_to(error) from error
+    if stat.S_ISDIR(mode):
+        raise CameraError(path, f'is a folder; {how}, or kind = "folder" for pictures')
+    if not stat.S_ISREG(mode):
+        raise CameraError(path, f"is no file; {how}")

@@ -81,6 +81,8 @@ def test_name_and_password_are_given_as_they_are(tmp_path: Path) -> None:
         (["--tls", "--certificate", "a.pem"], "--key belongs to certificate: name both or none"),
         (["--tls", "--key", "a.key"], "--key belongs to certificate: name both or none"),
         (["--password-file", "p"], "--password-file is nobody's: name user, too"),
+        (["--host", ""], "--host '': cannot be a host; expected the broker's name or address"),
+        (["--user", ""], "--user '': is empty; expected a name that the broker knows"),
         (["--tls", "--ca", "nowhere.pem"], "nowhere.pem: is no file of certificates"),
     ],
 )

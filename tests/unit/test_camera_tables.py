@@ -66,7 +66,7 @@ def test_only_a_kind_is_needed_where_there_is_one_camera(tmp_path: Path) -> None
         ('kind = "stream"\nurl = "rtsp://"', "cannot be the address of a stream"),
         ('kind = "stream"\nurl = "rtsp://h:99999/"', "cannot be the address of a stream"),
         ('kind = "stream"\nurl = "http://h/a b"', "cannot be the address of a stream"),
-        ('kind = "v4l2"\ndevice = "video0"', "expected as device = "),
+        ('kind = "v4l2"\ndevice = "part.onnx"', "has another form; expected a device below /dev, as device = "),
         ('kind = "v4l2"\ndevice = "/dev/video0"\npixel_format = "MJPEG"', "expected four characters, as pixel_format"),
         ('kind = "aravis"\nserial = "1"', '[camera] serial = "1": unknown key'),
         ('kind = "aravis"\nroi = [0, 0, 0, 10]', "[camera] roi = [0, 0, 0, 10]: must be greater than or equal to 1"),

@@ -177,6 +177,8 @@ def test_a_video_may_repeat(video: Path) -> None:
 def test_a_missing_video_and_one_that_is_none_say_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(CameraError, match="is not there; set path"):
         open_camera(VideoCamera(kind="video", path=tmp_path / "no.mp4"))
+    with pytest.raises(CameraError, match="is a folder; set path under"):
+        open_camera(VideoCamera(kind="video", path=tmp_path))
     (tmp_path / "no.mp4").write_bytes(b"no video" * 100)
     with pytest.raises(CameraError, match="is no video that can be decoded"):
         open_camera(VideoCamera(kind="video", path=tmp_path / "no.mp4"))

@@ -103,7 +103,15 @@ def test_what_reaches_beyond_the_frame_is_refused_with_both_sizes(region: Region
 
 def test_a_rectangle_that_moves_out_of_the_frame_is_refused() -> None:
     motion = np.array([[1.0, 0.0, -41.0], [0.0, 1.0, 0.0]])
-    with pytest.raises(PictureError, match=r"box is \[-1, 30, 120, 80\]"):
+    with pytest.raises(
+        PictureError, match=r"box is \[40, 30, 120, 80\], moved with the marks to \[-1, 30, 120, 80\]; "
+    ):
+        cut(noise(), "r", Region(expected="A", box=(40, 30, 120, 80)), motion)
+
+
+def test_a_region_that_turns_out_of_the_frame_is_called_as_the_station_file_has_it() -> None:
+    motion = np.array([[0.9, 0.3, 500.0], [-0.3, 0.9, 0.0]])
+    with pytest.raises(PictureError, match=r"box is \[40, 30, 120, 80\], moved with the marks to \[\[545.0, 15.0\], "):
         cut(noise(), "r", Region(expected="A", box=(40, 30, 120, 80)), motion)
 
 

@@ -338,6 +338,22 @@ def test_a_control_character_is_refused_wherever_it_stands(tmp_path: Path, was: 
     assert any(mistake.removeprefix("station.toml:").startswith(told) for mistake in found), found
 
 
+@pytest.mark.parametrize(
+    ("was", "now", "told"),
+    [
+        ('line = "L3"', f'line = "{"x" * 65}"', f'2 line = "{"x" * 65}": has more than 64 characters; expected a name'),
+        ('host = "127', 'user = ""\nhost = "127', '16 [mqtt] user = "": is empty; expected a name that the broker'),
+        (f"{BOX}", "box = [0, 0, 9, 9, 9]", "12 [region.J4] box = [0, 0, 9, 9, 9]: has more than 4 values; expected"),
+        ('line = "L3"', 'line = "L3"\nline = "L4"', "3: line stands twice; keep one"),
+        ('line = "L3"', 'line = "L3"\nline = """\nL\n4"""', "5: line stands twice; keep one"),
+        ("[region.J5]", "[region.J4]", "13: [region.J4] stands twice; keep one"),
+    ],
+)
+def test_a_mistake_is_told_in_the_words_of_its_field(tmp_path: Path, was: str, now: str, told: str) -> None:
+    (found,) = mistakes(tmp_path, GOOD.replace(was, now))
+    assert found.startswith(f"station.toml:{told}"), found
+
+
 def test_lines_are_found_whatever_the_way_of_writing(tmp_path: Path) -> None:
     text = (
         'site = """\nplant\n-a"""  # over lines\n'
