@@ -3,7 +3,8 @@
 import json
 import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,7 +14,7 @@ import numpy.typing as npt
 
 from edge_runtime.cameras import Frame
 from edge_runtime.console import for_machines
-from edge_runtime.disk import write_whole
+from edge_runtime.disk import try_writing, write_whole
 from edge_runtime.errors import PictureError, UsageError
 from edge_runtime.file_names import as_text
 from edge_runtime.framing import Framing, Unfit
@@ -73,6 +74,8 @@ def show_regions(path: Path, picture: Path, out: Path) -> int:
     station = Station.read(path)
     framing = Framing(station.region, station.mark, station.gate, station.source)
     pixels = read_picture(picture)
+    with _explained(out):
+        try_writing(out)
     drawn = np.repeat(pixels, 3, axis=2) if pixels.shape[2] == 1 else pixels.copy()
     unfit = False
     tags: list[_Tag] = []
@@ -133,8 +136,14 @@ def cut_mark(picture: Path, out: Path, box: Box, search: int) -> None:
 
 
 def _keep(out: Path, drawn: Image) -> None:
-    try:
+    with _explained(out):
         write_whole(out, cv2.imencode(".png", drawn)[1].tobytes())
+
+
+@contextmanager
+def _explained(out: Path) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         raise UsageError(f"{out}: cannot be written ({error.strerror}); name another file") from error
 

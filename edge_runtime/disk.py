@@ -1,5 +1,6 @@
 """Files that are whole after a power cut: the old one or the new one, never half of either."""
 
+import errno
 import os
 from pathlib import Path
 
@@ -22,6 +23,15 @@ def write_whole(path: Path, data: bytes) -> None:
         draft.unlink(missing_ok=True)
         raise
     sync_folder(path.parent)
+
+
+def try_writing(path: Path) -> None:
+    """Raise OSError where `write_whole` would, for all that can be told before the work is done that it would keep."""
+    draft = unfinished(path)
+    draft.open("wb").close()
+    draft.unlink()
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
 
 
 def unfinished(path: Path) -> Path:

@@ -3,7 +3,8 @@
 import logging
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from edge_runtime.bundle import OUTPUTS, Bundle, load_bundle
 from edge_runtime.changeover import first_bundle
 from edge_runtime.console import for_machines
-from edge_runtime.disk import write_whole
+from edge_runtime.disk import try_writing, write_whole
 from edge_runtime.engine import PLAIN, PROVIDERS, Arrays, Engine, Setting, one_line, openvino_devices, start
 from edge_runtime.errors import EngineError, TuneError, UsageError
 from edge_runtime.station import Station
@@ -40,7 +41,7 @@ def tune(target: Path, seconds: float, trusted_keys: Sequence[Path] = (), *, as_
 
     `seconds`: how long to measure, once all are loaded. `trusted_keys`: of a bundle, as `load_bundle` has them. Raises
     what that or `first_bundle` raises where there is no bundle to run, UsageError where keys are named beside a
-    station's own, and TuneError where the file cannot be written.
+    station's own, and TuneError where the file cannot be written: before anything is measured, if that can be told.
     """
     if target.suffix == ".toml":
         if trusted_keys:
@@ -49,6 +50,9 @@ def tune(target: Path, seconds: float, trusted_keys: Sequence[Path] = (), *, as_
         bundle, _ = first_bundle(station, Store(station.data, station.trusted_keys))
     else:
         bundle = load_bundle(target, trusted_keys)
+    path = tune_path(bundle.path)
+    with _explained(path):
+        try_writing(path)
     rows = measured(bundle, settings(Machine.here().cores), seconds)
     tuning = Tuning(
         bundle=bundle.sha256,
@@ -58,13 +62,18 @@ def tune(target: Path, seconds: float, trusted_keys: Sequence[Path] = (), *, as_
         rows=tuple(sorted(rows, key=lambda row: row.median_ms or float("inf"))),
     )
     sys.stdout.write(for_machines(tuning.to_json().decode()) if as_json else _table(tuning))
-    path = tune_path(bundle.path)
-    try:
+    with _explained(path):
         write_whole(path, tuning.to_json())
+    log.info("%s is written; it counts from the next start on", path)
+
+
+@contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         how = "move away what lies there, or run it as a user who may"
         raise TuneError(path, f"cannot be written ({error.strerror}), so nothing has changed; {how}") from error
-    log.info("%s is written; it counts from the next start on", path)
 
 
 def settings(cores: int) -> list[Setting]:

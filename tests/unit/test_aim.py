@@ -194,3 +194,17 @@ def test_a_picture_as_it_was_cut_is_the_template(frame: Path) -> None:
     cut_marks(frame)
     x, y = LEFT
     assert np.array_equal(read_picture(frame.parent / "left.png"), marked_frame()[y : y + 48, x : x + 48])
+
+
+@pytest.mark.parametrize("out", ["nowhere/overlay.png", "folder.png"])
+def test_an_overlay_that_cannot_be_written_is_told_before_anything_is_printed(
+    frame: Path, capsys: Captured, out: str
+) -> None:
+    (frame.parent / "folder.png").mkdir()
+    (frame.parent / "station.toml").write_text(REGIONS)
+    words = ["regions", str(frame.parent / "station.toml"), str(frame), "--out", str(frame.parent / out)]
+    assert main(words) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert f"{out}: cannot be written" in said.err
+    assert not list(frame.parent.glob("*.draft"))

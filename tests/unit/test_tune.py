@@ -153,3 +153,10 @@ def test_what_cannot_be_tuned_or_kept_is_one_line(tmp_path: Path, part: Path, ca
     line = capsys.readouterr().err.splitlines()[-1]
     assert line.startswith(f"kenpin-edge: {tune_path(part)}: cannot be written (Is a directory)")
     assert line.endswith("move away what lies there, or run it as a user who may")
+
+
+def test_a_tune_file_that_cannot_be_written_is_told_before_anything_is_measured(part: Path, capsys: Captured) -> None:
+    tune_path(part).mkdir()
+    assert main(["tune", str(part), "--seconds", "3600"]) == 2
+    assert "part.onnx.tune.json: cannot be written (Is a directory), so nothing has changed" in refused(capsys)
+    assert sorted(part.parent.iterdir()) == [part, tune_path(part)], "no draft is left"
