@@ -336,7 +336,7 @@ class Outbox:
             raise OutboxError(self.path, f"{error}; install that one again") from error
         except sqlite3.DatabaseError as error:
             if not is_damage(error):
-                raise OutboxError(self.path, f"cannot be opened ({error}); check the disk and the rights") from error
+                raise  # to who explains it
             self._move_aside(str(error))
         with self._explained():
             return self._connected(), True

@@ -19,7 +19,7 @@ from edge_runtime.checks.finding import Finding, Level, fail, ok, warn
 from edge_runtime.checks.judging import Judging
 from edge_runtime.checks.machine import look_at_clock, look_at_disk, look_at_temperature
 from edge_runtime.checks.outbox import look_at_outbox, running
-from edge_runtime.errors import KenpinError, StationError
+from edge_runtime.errors import KenpinError, StationError, remedy
 from edge_runtime.station import Station
 from edge_runtime.triggers.config import PresenceTrigger
 from edge_runtime.triggers.presence import Presence
@@ -85,6 +85,10 @@ def seen(what: str, look: Look) -> Iterator[Finding]:
         except KenpinError as error:
             for line in str(error).split("\n"):
                 yield fail(what, line)
+        except PermissionError as error:
+            yield fail(
+                what, f"{error.filename}: cannot be used ({error.strerror})", remedy(error, "correct its rights")
+            )
         except Exception as error:  # noqa: BLE001  # what breaks while we look at it is broken; look at the rest
             yield fail(what, f"cannot be looked at ({type(error).__name__}: {error})")
     yield from (warn(what, warning) for warning in warnings)

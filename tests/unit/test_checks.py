@@ -8,6 +8,7 @@ import pytest
 
 from edge_runtime.cli import main
 from edge_runtime.recipe import Recipe
+from tests.rights import bound_by_rights
 from tests.unit.conftest import READABLE_LABELS, View, write_readable_bundle
 from tests.unit.test_edge_cli import Captured, station
 
@@ -48,6 +49,15 @@ def test_a_label_kept_for_a_region_that_is_gone_is_a_finding(file: Path, capsys:
     ((level, text),) = told["recipe"][1:]
     assert level == "warn"
     assert text.endswith("region J9 is no longer in the station file; left out")
+
+
+def test_data_that_we_may_not_look_into_is_told_with_what_to_do(file: Path, capsys: Captured) -> None:
+    (file.parent / "state").mkdir(mode=0)
+    with bound_by_rights():
+        main(["check", str(file)])
+    lines = [line for line in capsys.readouterr().out.splitlines() if "Permission denied" in line]
+    assert {line.split()[1] for line in lines} >= {"disk", "outbox"}, lines
+    assert all(line.endswith("; run as the service's user, or give it the right") for line in lines), lines
 
 
 def test_a_mark_that_cannot_be_used_is_told_as_that(file: Path, capsys: Captured) -> None:

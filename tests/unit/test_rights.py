@@ -78,13 +78,14 @@ def test_data_that_is_closed_to_us_ends_a_daemon_for_good(tmp_path: Path, *, the
     assert told.value.service_status == MEND_FIRST
 
 
-def test_an_outbox_that_another_user_made_ends_a_daemon_for_good(tmp_path: Path) -> None:
+@pytest.mark.parametrize("mode", [0, 0o444])
+def test_an_outbox_that_another_user_made_ends_a_daemon_for_good(tmp_path: Path, mode: int) -> None:
     data = tmp_path / "state"
     with Outbox(data):
         pass
     for path in (data, *data.rglob("*")):
         path.chmod(0o777)
-    (data / "outbox.db").chmod(0o444)
+    (data / "outbox.db").chmod(mode)
     with bound_by_rights(), pytest.raises(OutboxError) as told:
         Outbox(data)
     assert str(told.value).endswith("; run as the service's user, or give it the right")
