@@ -13,7 +13,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -25,7 +25,6 @@ from edge_runtime.errors import OutboxError, remedy
 from edge_runtime.ledger import Ledger
 from edge_runtime.lock import lock_folder
 from edge_runtime.outbox_file import (
-    LOG_BYTES,
     REQUESTS,
     Answer,
     OutboxFile,
@@ -38,6 +37,7 @@ from edge_runtime.outbox_file import (
 )
 from edge_runtime.rebuild import GoesOn, answers, rebuilt
 from edge_runtime.reserve import Reserve, free_bytes
+from edge_runtime.room import GiveUp, Room
 from edge_runtime.second_copy import SecondCopy
 from edge_runtime.shedding import CARRIED, choose, marks_of
 from edge_runtime.uptime import moment
@@ -54,8 +54,6 @@ NOTED_S = 10.0
 _T = TypeVar("_T")
 AT_ONCE = 500
 """Rows of a file that is made anew in one commit: on a full disk the log must not take what the rows need."""
-PICTURES_AT_ONCE = 16 * 1024 * 1024
-"""Bytes of pictures that go where verdicts have no room: enough for thousands of these."""
 OnShed = Callable[[int, int, int], None]
 """How many verdicts were given up, and the first and the last of their numbers."""
 OnDamage = Callable[[str, str], None]
@@ -113,7 +111,7 @@ class Outbox:
         bounds: Bounds = Bounds(),
         on_shed: OnShed = lambda _count, _first, _last: None,
         on_damage: OnDamage = lambda _why, _moved_to: None,
-        give_up: Callable[[int], int] = lambda _count: 0,
+        give_up: GiveUp = lambda _count: 0,
         goes_on: GoesOn = lambda _what: None,
         clock: Callable[[], float] = time.monotonic,
         now: Callable[[], float] = time.time,
@@ -127,7 +125,7 @@ class Outbox:
         `now` is Unix time.
         """
         self.path = folder / "outbox.db"
-        self._bounds, self._give_up, self._clock = bounds, give_up, clock
+        self._bounds, self._clock = bounds, clock
         self._on_shed, self._on_damage, self._goes_on = on_shed, on_damage, goes_on
         self.went_on = -math.inf
         self._mutex = threading.Lock()
@@ -143,6 +141,7 @@ class Outbox:
                 ledger = Ledger(folder / "ledger", max_bytes=bounds.ledger_bytes, max_age_s=bounds.age_s, now=now)
                 opened.callback(ledger.close)
                 self._copy = SecondCopy(ledger, self._rows)
+                self._room = Room(folder, ledger, self._reserve, give_up)
                 self._file, was_damaged = self._open()
                 opened.callback(lambda: self._file.close())  # noqa: PLW0108  # the one that there is then
                 self._state = self._file.state()
@@ -189,7 +188,7 @@ class Outbox:
             if up_to <= self._state.done:
                 return
             self._delivered = max(self._delivered, up_to)
-            room = self._has_room_for_copies()
+            room = self._room.make_for_copies(self._state.done + 1)
             sure = self._healed(lambda: self._copy.secure(up_to, self._state.done, room=room))
             if sure > self._state.done:
                 self._with_room(lambda: self._forget(sure), shed=False)
@@ -348,7 +347,7 @@ class Outbox:
                 return OutboxFile(self.path, self._bounds.outbox_bytes)
             except sqlite3.DatabaseError as error:
                 known = watermark.read(self._copy.ledger.folder)  # of what waits, no more is known yet
-                if not is_full(error) or not self._make_room_below(known.done + 1 if known else 0):
+                if not is_full(error) or not self._room.make(known.done + 1 if known else 0):
                     raise
 
     def _move_aside(self, why: str) -> None:
@@ -397,32 +396,9 @@ class Outbox:
     def _make_room(self) -> bool:
         """Free some of the disk without losing a verdict that waits; whether there was anything to free."""
         if self._unfinished:  # what waits is in the ledger alone
-            return self._make_room_below(self._known.done + 1 if self._known else 0)
+            return self._room.make(self._known.done + 1 if self._known else 0)
         oldest = self._file.oldest()
-        if self._make_room_below(oldest[0] if oldest else self._state.seq + 1):
-            return True
-        if self._copy.ledger.drop_oldest() or self._copy.ledger.drop_all():  # what waits is in the outbox, too
-            log.error("%s: the disk is full; second copies of waiting verdicts go", self._copy.ledger.folder)
-            return True
-        return False
-
-    def _has_room_for_copies(self) -> bool:
-        """Whether what was delivered can get its second copy; what is worth less than that goes for it."""
-        while self._reserve.given_up and free_bytes(self.path.parent) <= LOG_BYTES:
-            if not self._make_room_below(self._state.done + 1):
-                return False
-        return True
-
-    def _make_room_below(self, waiting: int) -> bool:
-        """The same without touching a copy of a verdict from number `waiting` on."""
-        with suppress(OSError):  # it stays, and something else goes
-            if name := damaged.drop_oldest(self.path.parent):
-                log.error("%s: the disk is full; the damaged %s goes", self.path, name)
-                return True
-        if freed := self._give_up(PICTURES_AT_ONCE):
-            log.error("%s: the disk is full; %.1f MB of evidence pictures go", self.path, freed / 1e6)
-            return True
-        return self._copy.ledger.drop_oldest(waiting) or self._reserve.give_up()
+        return self._room.make(oldest[0] if oldest else self._state.seq + 1) or self._room.take_copies()
 
     def _shed_some(self) -> bool:
         """Give up what was delivered and has no second copy, or a batch that waits, OK ones first; whether any was."""
