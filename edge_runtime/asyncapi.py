@@ -5,7 +5,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from edge_runtime import broker, messages, packets
+from edge_runtime import broker, inbox, messages, packets
 from edge_runtime.messages import Condition, EventHead, Happening, InspectWish, LabelSet, Refusal, SetLabel, Status
 from edge_runtime.schemas import Schema, schema_of
 from edge_runtime.verdict import BundleRef, Call, Latency, Reason, RegionVerdict, Thresholds, Verdict
@@ -145,7 +145,7 @@ def _server() -> Schema:
                 },
                 "keepAlive": broker.KEEPALIVE_S,
                 "sessionExpiryInterval": broker.SESSION_S,
-                "maximumPacketSize": broker.MAX_PACKET_BYTES,
+                "maximumPacketSize": inbox.MAX_PACKET_BYTES,
                 "bindingVersion": BINDING,
             }
         },

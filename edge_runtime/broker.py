@@ -27,7 +27,7 @@ from uuid_utils import uuid7
 from edge_runtime.access import client_id, secure
 from edge_runtime.commands import Command, Follow
 from edge_runtime.errors import BrokerError
-from edge_runtime.inbox import Inbox
+from edge_runtime.inbox import MAX_PACKET_BYTES, Inbox
 from edge_runtime.letters import Letter, Letters
 from edge_runtime.logs import of_station
 from edge_runtime.messages import Condition, EventHead, Happening, Refusal, State, Status, event
@@ -41,8 +41,6 @@ log = logging.getLogger(__name__)
 
 KEEPALIVE_S = 15
 """After one and a half of these without a sign of life the broker sends the will."""
-MAX_PACKET_BYTES = 64 * 1024
-"""A command is a few hundred bytes; the broker keeps larger ones away from us."""
 WITH_WILL = "Disconnect with will message"
 """MQTT 5's reason code 0x04."""
 PROBE_S = 1.0

@@ -21,6 +21,8 @@ log = logging.getLogger(__name__)
 SAID_EACH_S = 1.0
 """One line for what was refused within this time: a flood of commands must not be one of lines."""
 
+MAX_PACKET_BYTES = 64 * 1024
+"""A command is a few hundred bytes. In MQTT 5 the broker keeps larger ones away from us; in 3.1.1 it cannot be told."""
 MOST_LEVELS = 128
 """Of a response topic: what EMQX takes by default. Mosquitto takes 200, and ends the connection of who publishes deeper
 down."""
@@ -84,7 +86,10 @@ class Inbox:
             topic = message.topic
         except UnicodeDecodeError:  # not every broker refuses it; here it would end paho's thread
             topic = "(no UTF-8)"
-        if topic == f"{self._topic}recipe":
+        if len(message.payload) > MAX_PACKET_BYTES:
+            log.warning("%s: is not obeyed: %d bytes, more than %d", topic, len(message.payload), MAX_PACKET_BYTES)
+            self._settle(received)
+        elif topic == f"{self._topic}recipe":
             self._take_recipe(bytes(message.payload), correlation, retained=message.retain)
             self._settle(received)
         elif message.retain:  # whoever connects would be told it again, for years

@@ -9,7 +9,7 @@ import pytest
 
 from edge_runtime.broker import KEEPALIVE_S, SESSION_S
 from edge_runtime.commands import Asker
-from edge_runtime.inbox import Inbox
+from edge_runtime.inbox import MAX_PACKET_BYTES, Inbox
 from edge_runtime.letters import Letter
 from edge_runtime.outbox_file import Answer
 from edge_runtime.requests import REPEATED_S, Requests
@@ -54,12 +54,20 @@ class Robot:
         letter.settled()  # the broker has it
 
     def ask(
-        self, message: int, correlation: bytes, *, again: bool = False, qos: int = 1, reply_to: str = "robot/7"
+        self,
+        message: int,
+        correlation: bytes,
+        *,
+        again: bool = False,
+        qos: int = 1,
+        reply_to: str = "robot/7",
+        payload: bytes = b"",
     ) -> None:
         """Message `message` over this connection. `again`: the broker has sent it before."""
         arrived = mqtt.MQTTMessage(message, f"{STATION}cmd/inspect".encode())
         arrived.qos = qos
         arrived.dup = again
+        arrived.payload = payload
         arrived.properties = SimpleNamespace(CorrelationData=correlation, ResponseTopic=reply_to)  # type: ignore[assignment]
         self.inbox.take(arrived)
 
@@ -200,6 +208,15 @@ def test_a_verdict_that_does_not_say_when_answers_no_question_twice(verdict: byt
     robot.requests.answer(asker.key, verdict)
     robot.ask(1, b"part-1", again=True)
     assert len(robot.asked) == 1
+
+
+def test_a_command_that_is_too_large_is_not_obeyed_and_holds_up_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    robot = Robot(session=False)
+    robot.ask(1, b"part-1", payload=b" " * MAX_PACKET_BYTES + b"{}")
+    robot.ask(2, b"part-2")
+    robot.judge()
+    assert (robot.answers, robot.acknowledged) == ([b"part-2"], [1, 2])
+    assert "is not obeyed: 65538 bytes" in caplog.text
 
 
 def test_a_topic_that_is_no_utf_8_is_done_with_and_holds_up_nothing() -> None:
