@@ -194,10 +194,12 @@ class Life:
         """
         self.broker.wake()
         self.meters.judged(verdict, time.perf_counter() - decided)
-        if key is not None:
-            self.requests.answer(key, verdict.to_json())
-        if picture is not None:
-            self.evidence.keep(picture.frame, verdict, picture.looks)
+        try:
+            if key is not None:
+                self.requests.answer(key, verdict.to_json())
+        finally:  # what is named has its place among those that wait, which only the writer gives back
+            if picture is not None:
+                self.evidence.keep(picture.frame, verdict, picture.looks)
 
     def _watch(self, frame: Frame) -> Frame:
         """A frame of a free-running camera came; with what is wrong with it."""
