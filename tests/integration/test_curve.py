@@ -29,6 +29,7 @@ def test_an_interrupted_curve_goes_on_where_it_stopped(tmp_path: Path, capsys: p
         give_up = time.monotonic() + 120
         while not lines_of(out / "points.jsonl") and process.poll() is None and time.monotonic() < give_up:
             time.sleep(0.05)
+        time.sleep(0.5 if lines_of(out / "points.jsonl") else 0)  # it is counted once it is synced
         process.send_signal(signal.SIGTERM)  # as Ctrl-C, which whoever runs these in the background ignores
         printed, said = process.communicate(timeout=60)
     assert process.returncode == 130, said
