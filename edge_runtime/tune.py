@@ -31,7 +31,7 @@ RUNS = 5
 """Runs of an engine that count, each time it is its turn."""
 SETTLE_S = 0.005
 """Runs before those do not count for so long: caches are the engine's own again, and the threads of the one whose turn
-it was before, which go on spinning for a moment, have gone to sleep."""
+it was before, which may go on spinning for a moment, have gone to sleep."""
 WORTH = 1.03
 """A plainer setting is preferred to one that is faster by less than this factor: it may be faster tomorrow."""
 

@@ -235,7 +235,7 @@ def test_two_stations_with_the_same_names_do_not_fight(station: Line, subscriber
     second.start()
     try:
         rival = "another client has this station's names: each station needs its own); trying again in"
-        wait_until(lambda: rival in station.log() + second.log(), "one says why it is out, and stays out")
+        wait_until(lambda: rival in station.log() + second.log(), "one says why it is out, and stays out", 120)
         for number in range(20):  # the other one stays, and is not thrown out in turn
             subscriber.request(f"{TOPIC}cmd/inspect", b"", f"{number}".encode())
         assert (station.log() + second.log()).count(rival) == 1

@@ -3,12 +3,14 @@
 import os
 import subprocess
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
+from onnx import helper, numpy_helper
 
 from edge_runtime.bundle import OUTPUTS, Bundle, load_bundle
 from edge_runtime.engine import Arrays, OnnxRuntime, OpenVino, Setting, openvino_devices, start
@@ -152,3 +154,19 @@ def test_no_engine_reports_to_its_maker(readable_bundle: Bundle, tmp_path: Path,
     done = subprocess.run([sys.executable, "-c", code], env=home, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
     assert list(tmp_path.iterdir()) == [], "their reporters keep an identity of this machine in the home folder"
+
+
+def test_between_two_pictures_the_engine_uses_no_core() -> None:
+    """ONNX Runtime's threads wait for the next run at full load by default, some ten milliseconds each time."""
+    weights = numpy_helper.from_array(np.ones((512, 512), np.float32), "w")
+    ends = [helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [512, 512]) for name in ("x", "y")]
+    graph = helper.make_graph([helper.make_node("MatMul", ["x", "w"], ["y"])], "g", ends[:1], ends[1:], [weights])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    engine = OnnxRuntime(model.SerializeToString(), Setting(threads=2))
+    used_s = 0.0
+    for _ in range(20):
+        engine.run(["y"], {"x": np.ones((512, 512), np.float32)})
+        before = time.process_time()
+        time.sleep(0.03)
+        used_s += time.process_time() - before
+    assert used_s < 0.1
