@@ -131,8 +131,14 @@ def cut_mark(picture: Path, out: Path, box: Box, search: int) -> None:
         raise UsageError(f"--box {x} {y} {w} {h} of {picture} is no good mark: {error.why}") from error
     _keep(out, cropped)
     # Where the station file lies is not known here, and a path in it that is not absolute is relative to its folder.
-    table, file = (json.dumps(text, ensure_ascii=False) for text in (as_text(out.stem), as_text(out.resolve())))
+    table, file = (_toml(as_text(text)) for text in (out.stem, out.resolve()))
     sys.stdout.write(for_machines(f"[mark.{table}]\ntemplate = {file}\nat = [{x}, {y}]\nsearch = {search}\n"))
+
+
+def _toml(text: str) -> str:
+    """A basic string of TOML: as JSON's, but for characters beyond 16 bits, which a terminal may have to escape."""
+    quoted = json.dumps(text, ensure_ascii=False)
+    return "".join(each if ord(each) <= 0xFFFF else f"\\U{ord(each):08x}" for each in quoted)
 
 
 def _keep(out: Path, drawn: Image) -> None:

@@ -87,7 +87,8 @@ class Inbox:
         except UnicodeDecodeError:  # not every broker refuses it; here it would end paho's thread
             topic = "(no UTF-8)"
         if len(message.payload) > MAX_PACKET_BYTES:
-            log.warning("%s: is not obeyed: %d bytes, more than %d", topic, len(message.payload), MAX_PACKET_BYTES)
+            name = topic.removeprefix(self._topic)
+            self._say_refused(name, f"{len(message.payload)} bytes, more than {MAX_PACKET_BYTES}")
             self._settle(received)
         elif topic == f"{self._topic}recipe":
             self._take_recipe(bytes(message.payload), correlation, retained=message.retain)
@@ -177,7 +178,7 @@ class Inbox:
             if answer is not None:
                 self._say()
         except KenpinError as error:
-            self._say_refused(name, str(error))
+            self._say_refused(f"cmd/{name}", str(error))
             return Refusal(error=str(error), request=asked)
         except Exception as error:  # a command's fault must end neither paho's thread nor in silence
             log.exception("cmd/%s: failed", name)
@@ -191,7 +192,7 @@ class Inbox:
             return
         more = f" ({self._unsaid} more were refused since the last line)" if self._unsaid else ""
         self._said, self._unsaid = now, 0
-        log.warning("cmd/%s: refused: %s%s", name, why, more)
+        log.warning("%s: refused: %s%s", name, why, more)
 
 
 def _request(payload: bytes) -> str | None:

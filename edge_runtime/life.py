@@ -158,7 +158,8 @@ class Life:
         """What the process' service looks after. `path`: the station file."""
         reread = Reread(path, self.station, self.changeover, self.broker.tell)
         vitals = self.vitals
-        return Ward(self.station.address, vitals.hung, self.pulse.state, vitals.line, self.broker.say, reread)
+        hung = vitals.hung, vitals.only_driver_hung
+        return Ward(self.station.address, *hung, self.pulse.state, vitals.line, self.broker.say, reread)
 
     def judge(self, shot: Shot) -> None:
         """Give a shot its verdict. Raises OutboxError where verdicts cannot be kept."""

@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
@@ -27,7 +28,7 @@ def lock_folder(folder: Path) -> IO[str]:
         file.close()
         why = f"is in use by another kenpin-edge (process {owner}); stop it, or set data to a folder of its own"
         raise OutboxError(folder, why) from error
-    file.truncate(0)
-    file.write(str(os.getpid()))
-    file.flush()
+    with suppress(OSError):  # for people; on a full disk nobody can be told who has it
+        os.ftruncate(file.fileno(), 0)
+        os.write(file.fileno(), str(os.getpid()).encode())
     return file

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Self, TypeVar
 
 from edge_runtime import damaged, watermark
-from edge_runtime.chain import Head, merged, place
+from edge_runtime.chain import Head, place
 from edge_runtime.errors import OutboxError, remedy
 from edge_runtime.ledger import Ledger
 from edge_runtime.lock import lock_folder
@@ -39,7 +39,7 @@ from edge_runtime.rebuild import GoesOn, answers, rebuilt
 from edge_runtime.reserve import Reserve, free_bytes
 from edge_runtime.room import GiveUp, Room
 from edge_runtime.second_copy import SecondCopy
-from edge_runtime.shedding import CARRIED, choose, marks_of
+from edge_runtime.shedding import CARRIED, choose, pending
 from edge_runtime.uptime import moment
 from edge_runtime.verdict import Call, Verdict
 
@@ -49,6 +49,8 @@ SHED_AT_ONCE = 100
 """Rows: enough that shedding is rare, few enough that little is lost for a burst."""
 SHED_TRIES = 20
 """Batches for one commit. Where so many make no room, it is not verdicts that fill the disk, and none more are lost."""
+OK_TRIES = 5
+"""Batches of OK verdicts for one commit: where NG ones lie between them in so many, these make no room."""
 NOTED_S = 10.0
 """How stale the watermark beside the ledger may be: it costs two syncs, and its loss duplicates, nothing more."""
 _T = TypeVar("_T")
@@ -367,8 +369,10 @@ class Outbox:
                 raise
             self._file.close()
             self._move_aside(str(error))
-        self._unfinished, self._known = True, self._state
-        self._file, _ = self._open()
+        if not self._unfinished:  # else what was known is known still, and the state is that of an empty file
+            self._unfinished, self._known = True, self._state
+        with self._explained():
+            self._file, _ = self._open()
         self._rebuild()
         return work()
 
@@ -390,7 +394,7 @@ class Outbox:
                     if made:
                         continue
                 tries += 1
-                if not shed or self._unfinished or tries > SHED_TRIES or not self._shed_some():
+                if not shed or self._unfinished or tries > SHED_TRIES or not self._shed_some(in_turn=tries > OK_TRIES):
                     raise
 
     def _make_room(self) -> bool:
@@ -400,19 +404,33 @@ class Outbox:
         oldest = self._file.oldest()
         return self._room.make(oldest[0] if oldest else self._state.seq + 1) or self._room.take_copies()
 
-    def _shed_some(self) -> bool:
-        """Give up what was delivered and has no second copy, or a batch that waits, OK ones first; whether any was."""
+    def _shed_some(self, *, in_turn: bool = False) -> bool:
+        """Give up what was delivered and has no second copy, or a batch that waits; whether there was any.
+
+        OK ones first; or `in_turn`, the oldest, also where OK ones make no room: SQLite gives a page back when all rows
+        on it have gone.
+        """
         if self._delivered > self._state.done:
             self._copy.skip(self._delivered)
             self._forget(self._delivered)
-            self._file.reuse_log()
-            return True
-        for bad in (False, True):
-            if rows := choose(self._file.first_to_go(SHED_AT_ONCE, bad=bad)):
-                self._shed(rows, f"{'NG and ERROR' if bad else 'OK'} verdicts, for want of room")
-                self._file.reuse_log()
-                return True
-        return False
+        elif in_turn or not self._shed_ok():
+            if not (rows := choose(self._file.rows(0, self._state.seq, SHED_AT_ONCE))):
+                return False
+            self._shed(rows, "verdicts, the oldest, for want of room")
+        self._file.reuse_log()
+        return True
+
+    def _shed_ok(self) -> bool:
+        """Give up OK verdicts; whether there were any, and room for the marks that say so."""
+        if not (rows := choose(self._file.first_to_go(SHED_AT_ONCE, bad=False))):
+            return False
+        try:
+            self._shed(rows, "OK verdicts, for want of room")
+        except sqlite3.DatabaseError as error:
+            if not is_full(error):
+                raise
+            return False
+        return True
 
     def _shed_aged(self) -> None:
         limit = int(self._clock() - self._opened - self._bounds.age_s)
@@ -421,13 +439,15 @@ class Outbox:
 
     def _shed(self, rows: Sequence[Waiting], what: str) -> None:
         """Give up `rows`: counted, marked for the chain, told."""
-        marks = merged([*self._state.marks, *marks_of(rows)])
+        marks, all_said = pending(self._state.marks, rows)
         with self._file.transaction():
             self._file.delete(rows)
             state = replace(self._state, shed=self._state.shed + len(rows), marks=tuple(marks))
             self._file.set_state(state)
         self._state = state
         self._note()
+        if not all_said:
+            log.error("%s: what verdicts that are given up said of earlier ones is not said again", self.path)
         first, last = rows[0].seq, rows[-1].seq
         log.error("%s: %d undelivered %s are given up (seq %d to %d)", self.path, len(rows), what, first, last)
         self._alarms.append(partial(self._on_shed, len(rows), first, last))

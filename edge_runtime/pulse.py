@@ -57,18 +57,19 @@ class Pulse:
             known = self._since = state, datetime.now(UTC)
         return known
 
-    def hung(self, went_round: float) -> str | None:
-        """What does not go on, in words; None where all does, also where there is nothing to judge.
+    def driver_hung(self) -> str | None:
+        """In words, that the camera's driver does not come back; None where it does. Only another process frees it."""
+        if not self._capture.over and (since := self._clock() - self._capture.seen) > GRABBING_S:
+            return f"the camera's driver has been in one call for {since:.0f} s"
+        return None
 
-        `went_round`: when the thread that judges last did.
+    def judging_hung(self, went_round: float) -> str | None:
+        """The same of the thread that judges, also where there is nothing to judge; `went_round`: when it last did.
 
         The thread that judges goes round also while nothing comes, and the camera's also while the camera is lost. So
         a line that stands still, a camera that is tried again and a broker that is away are no hang; one picture, one
         commit or one call of a driver that does not end is.
         """
-        now = self._clock()
-        if (since := now - went_round) > JUDGING_S:
+        if (since := self._clock() - went_round) > JUDGING_S:
             return f"the thread that judges has been at one picture for {since:.0f} s"
-        if not self._capture.over and (since := now - self._capture.seen) > GRABBING_S:
-            return f"the camera's driver has been in one call for {since:.0f} s"
         return None

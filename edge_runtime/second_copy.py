@@ -162,7 +162,11 @@ class SecondCopy:
 
     def _secure(self, up_to: int, done: int) -> None:
         self._catch_up(up_to, done)
-        self.ledger.sync()
+        try:
+            self.ledger.sync()
+        except OSError:  # what that leaves in doubt is written once more, also where it was for want of room
+            self.reached = min(self.reached, max(self.ledger.synced, done))
+            raise
 
     def _catch_up(self, up_to: int, done: int) -> None:
         """Raises OSError; where there is no room, only after the segments with nothing above `done` have gone."""

@@ -11,6 +11,7 @@ from typing import Self
 
 from edge_runtime.cameras import Clock
 from edge_runtime.errors import KenpinError
+from edge_runtime.messages import State
 from edge_runtime.notify import ServiceManager
 
 log = logging.getLogger(__name__)
@@ -22,8 +23,9 @@ STATUS_S = 5.0
 FED_WITHIN = 4
 """The watchdog is fed in a quarter of the time it allows: twice may go wrong."""
 APART_S = 3600.0
-"""While other stations inspect, one that hangs has all started again so long after the start at the earliest: a driver
-that hangs now and then is freed, and one that hangs each time takes a few seconds an hour from its neighbours."""
+"""While another station inspects, one whose camera's driver hangs has all started again so long after the start at the
+earliest: one that hangs now and then is freed, and one that hangs each time takes a few seconds an hour from others."""
+GOING = {State.INSPECTING, State.IDLE}
 WHY = 200
 """Characters of why a station does not inspect: `systemctl status` has one line for all; the log has the rest."""
 SPEECHLESS = "cannot say how it goes; see the log"
@@ -36,13 +38,14 @@ PART_S = 30
 class Ward:
     """A station that is looked after.
 
-    `name`: no other's of the process. `hung`: what does not go on, in words. `state`: when it becomes another,
-    `changed` is called, within a second. `line`: how it goes, in a few words; where that has changed, `changed` is
-    called, too, now and then. `reread`: reads the station file again.
+    `name`: no other's of the process. `hung`: what does not go on, in words; `only_driver`: whether that is nothing but
+    its camera's driver. `state`: when it becomes another, `changed` is called, within a second. `line`: how it goes, in
+    a few words; where that has changed, `changed` is called, too, now and then. `reread`: reads the station file again.
     """
 
     name: str
     hung: Callable[[], str | None]
+    only_driver: Callable[[], bool]
     state: Callable[[], object]
     line: Callable[[], str]
     changed: Callable[[], None]
@@ -223,10 +226,10 @@ class Service:
 
     def _withheld(self, wards: list[Ward]) -> str:
         """Why the watchdog is not fed; "" where it is."""
-        hung = _hung(wards)
-        if hung and (len(hung) == len(wards) or self._clock() - self._began >= APART_S):
-            return "the watchdog is not fed"
-        return ""
+        hung = [ward for ward in wards if ward.hung() is not None]
+        others_inspect = any(ward not in hung and ward.state() in GOING for ward in wards)
+        patient = others_inspect and all(ward.only_driver() for ward in hung) and self._clock() - self._began < APART_S
+        return "the watchdog is not fed" if hung and not patient else ""
 
     def _feed(self, wards: list[Ward]) -> None:
         every_s = self._manager.watchdog_s

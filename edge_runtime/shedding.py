@@ -3,12 +3,15 @@
 import json
 from collections.abc import Sequence
 
-from edge_runtime.chain import digest
+from edge_runtime.chain import digest, merged
 from edge_runtime.outbox_file import Waiting
 from edge_runtime.verdict import Shed, Verdict
 
-RANGES = 10
+RANGES = 20
 """Of a batch, so that marks do not come faster than verdicts can carry them."""
+PENDING = 100
+"""Marks that wait to be carried stand in the outbox's state, which is written with each commit. Beyond so many, those
+that were carried once, by verdicts that are given up now, are not carried anew."""
 CARRIED = 20
 """Marks that one verdict carries, 4 kB: it must stay small enough for a broker. The next ones carry the rest."""
 
@@ -26,19 +29,29 @@ def choose(rows: Sequence[Waiting]) -> list[Waiting]:
     return chosen
 
 
-def marks_of(rows: Sequence[Waiting]) -> list[Shed]:
-    """What the chain must say of rows that are given up, in order of their numbers: one mark a range.
+def pending(before: Sequence[Shed], rows: Sequence[Waiting]) -> tuple[list[Shed], bool]:
+    """The marks to be carried once `rows` are given up, too; `before`: those until then. And whether these are all.
 
-    And what these rows said themselves, which would go with them.
+    One for each range of `rows`; and what these said themselves, which would go with them, where that is not too much.
     """
+    marks = merged([*before, *_marks_of(rows)])
+    carried = [mark for row in rows for mark in _carried_by(row)]
+    if not carried:
+        return marks, True
+    with_carried = merged([*marks, *carried])
+    return (with_carried, True) if len(with_carried) <= PENDING else (marks, False)
+
+
+def _marks_of(rows: Sequence[Waiting]) -> list[Shed]:
     marks: list[Shed] = []
-    carried: list[Shed] = []
     for row in rows:
-        if b'"shed":[' in row.json:
-            carried += Verdict.from_json(row.json).shed or ()
         if marks and marks[-1].last + 1 == row.seq:
             marks[-1] = marks[-1].model_copy(update={"last": row.seq, "hash": digest(row.json)})
         else:
             prev = json.loads(row.json)["prev"]
             marks.append(Shed(first=row.seq, last=row.seq, prev=prev, hash=digest(row.json)))
-    return marks + carried
+    return marks
+
+
+def _carried_by(row: Waiting) -> tuple[Shed, ...]:
+    return (Verdict.from_json(row.json).shed or ()) if b'"shed":[' in row.json else ()

@@ -72,8 +72,15 @@ class Vitals:
 
     def hung(self) -> str | None:
         """What does not go on, in words; None where all does."""
+        return self._thread_hung() or self.pulse.driver_hung()
+
+    def only_driver_hung(self) -> bool:
+        """Whether it is the camera's driver, and nothing else."""
+        return self._thread_hung() is None and self.pulse.driver_hung() is not None
+
+    def _thread_hung(self) -> str | None:
         # Who judges waits for an outbox that is made anew; while that goes on, it is no hang.
-        return self.pulse.hung(max(self.triggers.seen, self.outbox.went_on)) or self.broker.hung()
+        return self.pulse.judging_hung(max(self.triggers.seen, self.outbox.went_on)) or self.broker.hung()
 
     def line(self) -> str:
         """The same for a person, in a few words."""

@@ -163,19 +163,19 @@ class Still:
         return not self._judged and now - still_since >= REACHING * self._config.still_s
 
     def _unanswered(self, there: Mask) -> Mask:
-        """Of what differs from the empty zone, what has no verdict: beside what was judged, or upon it.
+        """Of what differs from the empty zone, what has no verdict: beside what was judged.
 
-        Upon it, because it may be large, or no part at all: where the light or the camera has changed, the whole zone
-        was judged, and all later parts come upon that.
+        Or upon it, where it is as large as the zone: the light or the camera may have changed, which was judged as if
+        it were a part, and all later parts come upon that.
         """
-        if not self._judged:
-            return there
-        boxes = boxed(there, [box_of(part.where) for part in self._judged])
-        upon = there & boxes
+        beside = there & ~boxed(there, [box_of(part.where) for part in self._judged])
+        large = [part for part in self._judged if edge_share(part.where) > WHOLE]
+        if not large:
+            return beside
+        upon = there & ~beside
         for part in self._judged:
             upon &= part.unlike
-        thick = np.asarray(cv2.morphologyEx(upon, cv2.MORPH_OPEN, THICK), np.uint8)
-        return (there & ~boxes) | thick
+        return beside | np.asarray(cv2.morphologyEx(upon, cv2.MORPH_OPEN, THICK), np.uint8)
 
     def _in_place(self, part: _Judged, small: Small, unlike_empty: Levels, still_s: float) -> bool:
         """Whether the judged part can be seen where it was judged. It is followed while it stands still."""

@@ -97,7 +97,15 @@ def test_a_failure_that_comes_again_after_a_good_time_is_in_the_log_again(
         tries.append(len(tries) in (2, 4))
         if tries[-1]:
             with service.looking_after(
-                Ward(station.address, lambda: None, lambda: "inspecting", lambda: "", lambda: None, lambda: None)
+                Ward(
+                    station.address,
+                    lambda: None,
+                    lambda: False,
+                    lambda: "inspecting",
+                    lambda: "",
+                    lambda: None,
+                    lambda: None,
+                )
             ):
                 pass
         raise CameraLost("camera", "no longer answers")

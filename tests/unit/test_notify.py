@@ -117,6 +117,7 @@ class Station:
         return Ward(
             self.name,
             lambda: self.trouble,
+            lambda: self.trouble == HUNG,
             lambda: self.state,
             lambda: f"{self.state}, 3 triggers",
             lambda: self.said.append(self.state),
@@ -239,9 +240,9 @@ def test_one_station_that_hangs_has_those_that_inspect_started_again_once_an_hou
         systemd.hears(f"STATUS=cam-2: {HUNG}")
         systemd.hears("WATCHDOG=1")
         process.later_s = APART_S
-        well.state = "blind"
-        systemd.hears(f"STATUS=cam-2: {HUNG}")
         well.state = "idle"
+        systemd.hears(f"STATUS=cam-2: {HUNG}")
+        well.state = "inspecting"
         systemd.heard.clear()
         systemd.hears(f"STATUS=cam-2: {HUNG}")
         assert "WATCHDOG=1" not in systemd.heard
@@ -250,6 +251,24 @@ def test_one_station_that_hangs_has_those_that_inspect_started_again_once_an_hou
         f"cam-2: {HUNG}; the others go on; all are started again for it 60 minutes after the start",
         f"cam-2: {HUNG}; the watchdog is not fed",
     ]
+
+
+@pytest.mark.parametrize(
+    ("trouble", "other"),
+    [("the thread that judges has been at one picture for 16 s", "inspecting"), (HUNG, "blind")],
+)
+def test_what_is_no_drivers_hang_or_has_no_neighbour_that_inspects_starves_the_watchdog_at_once(
+    systemd: Systemd, manager: ServiceManager, trouble: str, other: str
+) -> None:
+    process, one, two = Process(manager, stations=2), Station("cam-1"), Station("cam-2")
+    with process.service, process.service.looking_after(one.ward), process.service.looking_after(two.ward):
+        systemd.hears("WATCHDOG=1")
+        two.trouble, one.state = trouble, other
+        systemd.hears(f"STATUS=cam-2: {trouble}")
+        systemd.heard.clear()
+        two.state = "blind"
+        systemd.hears(f"STATUS=cam-2: {trouble}")
+        assert "WATCHDOG=1" not in systemd.heard
 
 
 def test_where_all_stations_hang_the_watchdog_is_starved_at_once(systemd: Systemd, manager: ServiceManager) -> None:
@@ -431,6 +450,10 @@ def watched(camera: Camera, clock: Time) -> tuple[Capture, Triggers, Pulse]:
     return capture, triggers, Pulse(capture, clock)
 
 
+def hung(pulse: Pulse, went_round: float) -> str | None:
+    return pulse.judging_hung(went_round) or pulse.driver_hung()
+
+
 def test_a_line_that_stands_still_does_not_hang() -> None:
     clock, camera = Time(), Silent()
     capture, triggers, pulse = watched(camera, clock)
@@ -440,7 +463,7 @@ def test_a_line_that_stands_still_does_not_hang() -> None:
         while capture.seen < clock.now and time.monotonic() < deadline:
             time.sleep(0.01)
         triggers.seen = clock.now  # it goes round every TICK_S
-        assert pulse.hung(triggers.seen) is None
+        assert hung(pulse, triggers.seen) is None
         assert pulse.state() is State.IDLE
 
 
@@ -449,9 +472,9 @@ def test_a_picture_that_is_never_done_with_is_a_hang() -> None:
     capture, triggers, pulse = watched(camera, clock)
     with capture:
         clock.now += JUDGING_S - 1
-        assert pulse.hung(triggers.seen) is None
+        assert hung(pulse, triggers.seen) is None
         clock.now += 2
-        assert pulse.hung(triggers.seen) == "the thread that judges has been at one picture for 16 s"
+        assert hung(pulse, triggers.seen) == "the thread that judges has been at one picture for 16 s"
 
 
 def test_a_driver_that_does_not_come_back_is_a_hang() -> None:
@@ -462,7 +485,7 @@ def test_a_driver_that_does_not_come_back_is_a_hang() -> None:
         assert camera.hung.wait(DEADLINE_S)
         clock.now += GRABBING_S + 1
         triggers.seen = clock.now
-        assert pulse.hung(triggers.seen) == "the camera's driver has been in one call for 61 s"
+        assert hung(pulse, triggers.seen) == "the camera's driver has been in one call for 61 s"
         camera.go_on.set()
 
 
@@ -491,7 +514,7 @@ def test_a_replay_that_is_over_does_not_hang() -> None:
     assert capture.over
     clock.now += GRABBING_S + 1
     triggers.seen = clock.now
-    assert pulse.hung(triggers.seen) is None
+    assert hung(pulse, triggers.seen) is None
 
 
 def test_who_waits_for_an_outbox_that_is_made_anew_hangs_only_where_that_does_not_go_on() -> None:

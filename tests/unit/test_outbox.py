@@ -15,6 +15,7 @@ from contextlib import closing
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -270,6 +271,66 @@ def test_what_a_request_was_answered_is_known_when_the_outbox_is_made_anew(tmp_p
     (tmp_path / "outbox.db").write_bytes(os.urandom(9000))
     with Outbox(tmp_path) as outbox:
         assert given(outbox, key) == first.to_json()
+
+
+@pytest.mark.parametrize("one_ng_in", [2, 4, 10])
+def test_an_outage_of_any_length_ends_no_inspection_whatever_is_shed(tmp_path: Path, one_ng_in: int) -> None:
+    with Outbox(tmp_path, bounds=Bounds(outbox_bytes=400_000, reserve_bytes=4096, ledger_bytes=400_000)) as outbox:
+        for begin in range(0, 15_000, 10):
+            outbox.append_all([Entry(NG if n % one_ng_in == 0 else VERDICT) for n in range(begin, begin + 10)])
+        waiting = outbox.waiting(limit=10_000)
+        assert len(outbox._state.to_json()) < 40_000, "it is written with each commit"
+        assert outbox.balance().balanced
+    assert max(len(row.json) for row in waiting) < 8000
+
+
+def test_a_second_damage_while_the_file_is_made_anew_forgets_nothing_that_was_known(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Outbox(tmp_path) as outbox:
+        for _ in range(20):
+            outbox.append(VERDICT)
+        outbox.done(15)
+    (tmp_path / "outbox.db").unlink()
+    damages = [sqlite3.DatabaseError("damaged: as a disk that changes bits leaves it")]
+
+    def rebuilt(*arguments: Any) -> Any:
+        if damages:
+            raise damages.pop()
+        return rebuild.rebuilt(*arguments)
+
+    monkeypatch.setattr(outbox_module, "rebuilt", rebuilt)
+    with Outbox(tmp_path) as outbox:
+        assert outbox.balance() == Balance(20, 15, 0, 5)
+
+
+def test_made_anew_it_still_has_to_say_what_was_said_by_a_verdict_that_was_given_up(tmp_path: Path) -> None:
+    with Outbox(tmp_path) as outbox:
+        outbox.append(VERDICT)
+        outbox._shed_some()
+        outbox.append(NG)  # says that 1 was given up
+        outbox.append(VERDICT)
+        outbox.append(VERDICT)
+        outbox._shed_some()
+        outbox._shed_some(in_turn=True)
+        assert [(mark.first, mark.last) for mark in outbox._state.marks] == [(1, 4)]
+    (tmp_path / "outbox.db").unlink()
+    with Outbox(tmp_path) as outbox:
+        assert [(mark.first, mark.last) for mark in outbox._state.marks] == [(1, 4)]
+
+
+def test_made_anew_it_says_again_only_what_nobody_left_says(tmp_path: Path) -> None:
+    with Outbox(tmp_path) as outbox:
+        outbox.append(VERDICT)
+        outbox._shed_some()
+        outbox.append(VERDICT)  # says that 1 was given up
+        outbox.append(NG)
+        outbox._shed(outbox._file.first_to_go(1, bad=False), "verdicts, for the test")
+        outbox.append(NG)
+    (tmp_path / "outbox.db").unlink()
+    with Outbox(tmp_path) as outbox:
+        said = [mark for row in outbox.waiting() for mark in Verdict.from_json(row.json).shed or ()]
+        assert [(mark.first, mark.last) for mark in [*said, *outbox._state.marks]] == [(1, 2)]
 
 
 def test_of_damaged_files_the_newest_three_are_kept(tmp_path: Path) -> None:

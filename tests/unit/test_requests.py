@@ -216,7 +216,7 @@ def test_a_command_that_is_too_large_is_not_obeyed_and_holds_up_nothing(caplog: 
     robot.ask(2, b"part-2")
     robot.judge()
     assert (robot.answers, robot.acknowledged) == ([b"part-2"], [1, 2])
-    assert "is not obeyed: 65538 bytes" in caplog.text
+    assert "cmd/inspect: refused: 65538 bytes" in caplog.text
 
 
 def test_a_topic_that_is_no_utf_8_is_done_with_and_holds_up_nothing() -> None:
