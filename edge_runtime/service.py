@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from textwrap import shorten
-from typing import Self
+from typing import NamedTuple, Self
 
 from edge_runtime.cameras import Clock
 from edge_runtime.errors import KenpinError
@@ -26,6 +26,7 @@ APART_S = 3600.0
 """While another station inspects, one whose camera's driver hangs has all started again so long after the start at the
 earliest: one that hangs now and then is freed, and one that hangs each time takes a few seconds an hour from others."""
 GOING = {State.INSPECTING, State.IDLE}
+"""States of a station that would lose by a start of all."""
 WHY = 200
 """Characters of why a station does not inspect: `systemctl status` has one line for all; the log has the rest."""
 SPEECHLESS = "cannot say how it goes; see the log"
@@ -52,6 +53,13 @@ class Ward:
     reread: Callable[[], None]
 
 
+class _Hang(NamedTuple):
+    """What does not go on, in words; and whether the watchdog is fed all the same, for the others."""
+
+    what: str
+    patient: bool
+
+
 class Service:
     """Looks after the stations of a process. A context manager: within it, until `stop` is set, the watchdog is fed.
 
@@ -75,7 +83,7 @@ class Service:
         self._states: dict[str, object] = {}
         self._lines: dict[str, str] = {}
         self._speechless: dict[str, str] = {}  # stations that cannot say how it goes, and why
-        self._complaint = ""
+        self._complaint: bool | None = None  # as the last hang was said, patient or not
         self._ready = self._stopping = False
         self._began = self._fed = self._told = clock()
         self._over = threading.Event()
@@ -139,7 +147,7 @@ class Service:
         with self._mutex:
             wards = list(self._wards.values())
         if self._ready and not self._stop.is_set():
-            self._feed(wards)
+            self._feed(self._hang(wards))
             self._manager.tell(f"STATUS={name}: {what}")
         else:
             self._manager.tell(f"EXTEND_TIMEOUT_USEC={PART_S * 1_000_000}", f"STATUS={name}: {what}")
@@ -168,14 +176,15 @@ class Service:
         changed = [ward for ward in wards if self._has_changed(ward, counts=counts)]
         for ward in changed:
             self._safely(ward, ward.changed)
-        trouble = self._trouble(wards)
+        hang = self._hang(wards)
+        self._complain(hang)
         if self._stop.is_set():
             self._say_stopping()
         elif self._ready:
-            self._feed(wards)
+            self._feed(hang)
             if changed or self._clock() - self._told >= STATUS_S:
                 self._told = self._clock()
-                self._manager.tell(f"STATUS={trouble or self._line()}")
+                self._manager.tell(f"STATUS={hang.what if hang else self._line()}")
 
     def _safely(self, ward: Ward, do: Callable[[], None]) -> None:
         """What fails for one station fails for no other, and the watchdog is fed."""
@@ -212,28 +221,29 @@ class Service:
             known = isinstance(error, KenpinError)  # a person's line, no traceback
             log.error("%s cannot say how it goes: %s", ward.name, error, exc_info=None if known else error)
 
-    def _trouble(self, wards: list[Ward]) -> str | None:
-        """What hangs; said once, and once more where it becomes worth a start of all."""
-        hung = _hung(wards)
-        complaint = self._withheld(wards) or (OTHERS_GO_ON if hung else "")
+    def _hang(self, wards: list[Ward]) -> _Hang | None:
+        """What hangs of these; None where nothing does."""
+        hung = {ward.name: why for ward in wards if (why := ward.hung()) is not None}
+        if not hung:
+            return None
+        others_inspect = any(ward.name not in hung and ward.state() in GOING for ward in wards)
+        only_drivers = all(ward.only_driver() for ward in wards if ward.name in hung)
+        patient = others_inspect and only_drivers and self._clock() - self._began < APART_S
+        return _Hang("; ".join(f"{name}: {why}" for name, why in hung.items()), patient)
+
+    def _complain(self, hang: _Hang | None) -> None:
+        """Say once that something hangs, and once more where all are to be started again for it."""
+        complaint = None if hang is None else hang.patient
         if complaint != self._complaint:
-            if hung:
-                log.error("%s; %s", "; ".join(hung), complaint)
-            else:
+            if hang is None:
                 log.warning("it goes on again")
+            else:
+                log.error("%s; %s", hang.what, OTHERS_GO_ON if hang.patient else "the watchdog is not fed")
         self._complaint = complaint
-        return "; ".join(hung) or None
 
-    def _withheld(self, wards: list[Ward]) -> str:
-        """Why the watchdog is not fed; "" where it is."""
-        hung = [ward for ward in wards if ward.hung() is not None]
-        others_inspect = any(ward not in hung and ward.state() in GOING for ward in wards)
-        patient = others_inspect and all(ward.only_driver() for ward in hung) and self._clock() - self._began < APART_S
-        return "the watchdog is not fed" if hung and not patient else ""
-
-    def _feed(self, wards: list[Ward]) -> None:
+    def _feed(self, hang: _Hang | None) -> None:
         every_s = self._manager.watchdog_s
-        if every_s and self._clock() - self._fed >= every_s / FED_WITHIN and not self._withheld(wards):
+        if (hang is None or hang.patient) and every_s and self._clock() - self._fed >= every_s / FED_WITHIN:
             self._fed = self._clock()
             self._manager.tell("WATCHDOG=1")
 
@@ -251,8 +261,3 @@ class Service:
             return lines[0]
         going = [f"{ward.name}: {line}" for ward, line in zip(wards, lines, strict=True)]
         return "; ".join(failing + going) or "no station inspects"
-
-
-def _hung(wards: list[Ward]) -> list[str]:
-    """Which of these do not go on, and why."""
-    return [f"{ward.name}: {why}" for ward in wards if (why := ward.hung()) is not None]
