@@ -422,7 +422,7 @@ class Outbox:
 
     def _shed_ok(self) -> bool:
         """Give up OK verdicts; whether there were any, and room for the marks that say so."""
-        if not (rows := choose(self._file.first_to_go(SHED_AT_ONCE, bad=False))):
+        if not (rows := choose(self._file.first_to_go(SHED_AT_ONCE))):
             return False
         try:
             self._shed(rows, "OK verdicts, for want of room")

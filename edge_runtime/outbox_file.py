@@ -198,9 +198,9 @@ class OutboxFile:
         """How many rows there are."""
         return int(self.db.execute("SELECT count(*) FROM verdicts").fetchone()[0])
 
-    def first_to_go(self, limit: int, *, bad: bool) -> list[Waiting]:
-        """The oldest of those that are `bad`, or of those that are not."""
-        return self._sound("WHERE bad = ? ORDER BY seq LIMIT ?", (bad, limit))
+    def first_to_go(self, limit: int) -> list[Waiting]:
+        """The oldest of those that are not bad."""
+        return self._sound("WHERE bad = 0 ORDER BY seq LIMIT ?", (limit,))
 
     def older_than(self, kept_s: int, limit: int) -> list[Waiting]:
         """Of the oldest rows those kept before that second."""

@@ -83,7 +83,7 @@ class Passing:
         self._belt: Point | None = None
         self._last: float | None = None
         self._strange_since: float | None = None
-        self._unrest = Unrest(config.contrast, lambda mask: share(mask) >= config.min_area)
+        self._unrest = Unrest(config)
 
     def see(self, frame: Frame, small: Small) -> list[Frame]:
         """The frames to be judged, one for each part that this one shows to have passed; `small`: the zone in it."""

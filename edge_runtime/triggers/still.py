@@ -169,8 +169,7 @@ class Still:
         it were a part, and all later parts come upon that.
         """
         beside = there & ~boxed(there, [box_of(part.where) for part in self._judged])
-        large = [part for part in self._judged if edge_share(part.where) > WHOLE]
-        if not large:
+        if not any(edge_share(part.where) > WHOLE for part in self._judged):
             return beside
         upon = there & ~beside
         for part in self._judged:

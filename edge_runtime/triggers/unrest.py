@@ -1,11 +1,10 @@
 """Whether parts pass unseen over what has long looked different: the camera was knocked, or a sheet lies there."""
 
-from collections.abc import Callable
-
 import numpy as np
 import numpy.typing as npt
 
-from edge_runtime.triggers.scene import Mask, Small, above, difference
+from edge_runtime.triggers.config import PresenceTrigger
+from edge_runtime.triggers.scene import Mask, Small, above, difference, share
 
 SLOW_S, FAST_S = 5.0, 1.0
 """A crossing as long as no part has shown how fast the belt is, and the shortest that counts: by then chance is out."""
@@ -22,10 +21,10 @@ EARLIER = 5
 
 
 class Unrest:
-    """Watches what moves within what has long differed from the empty zone. `is_part`: whether a mask is that large."""
+    """Watches what moves within what has long differed from the empty zone."""
 
-    def __init__(self, contrast: int, is_part: Callable[[Mask], bool]) -> None:
-        self._contrast, self._is_part = contrast, is_part
+    def __init__(self, config: PresenceTrigger) -> None:
+        self._config = config
         self.forget()
 
     def forget(self) -> None:
@@ -48,10 +47,13 @@ class Unrest:
         lies = self._differs_s > LONG * crossing_s
         if not lies.any():
             return False
-        moved = above(difference(small, self._earlier[0][1]), self._contrast)
+        moved = above(difference(small, self._earlier[0][1]), self._config.contrast)
         moved[~lies] = 0
         self._moved_s += seconds if self._is_part(moved) else 0.0
         if self._moved_s <= ENOUGH * crossing_s:
             return False
-        moves = above(difference(small, self._earlier[-2:][0][1]), self._contrast)
+        moves = above(difference(small, self._earlier[-2:][0][1]), self._config.contrast)
         return not self._is_part(moves) or self._moved_s > PATIENCE * crossing_s
+
+    def _is_part(self, mask: Mask) -> bool:
+        return share(mask) >= self._config.min_area

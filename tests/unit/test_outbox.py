@@ -325,7 +325,7 @@ def test_made_anew_it_says_again_only_what_nobody_left_says(tmp_path: Path) -> N
         outbox._shed_some()
         outbox.append(VERDICT)  # says that 1 was given up
         outbox.append(NG)
-        outbox._shed(outbox._file.first_to_go(1, bad=False), "verdicts, for the test")
+        outbox._shed(outbox._file.first_to_go(1), "verdicts, for the test")
         outbox.append(NG)
     (tmp_path / "outbox.db").unlink()
     with Outbox(tmp_path) as outbox:
